@@ -1,0 +1,98 @@
+"""Class-targeted augmentation: which rows an epoch trains on, and which of them are transformed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ferlab.augment.transforms import RandomTransforms
+from ferlab.checks import FerlabError, check_choice, check_integer, did_you_mean
+from ferlab.emotions import EMOTIONS
+from ferlab.randomness import mix_seed
+
+
+@dataclass(frozen=True)
+class EpochPlan:
+    """The rows of one epoch: every original once, then the extra draws.
+
+    Attributes:
+        source: int64 (R,), position of each row's image among the training images.
+        transformed: bool (R,), whether the row passes through the transforms.
+        draws: float32 (R, N_DRAWS), the uniform random numbers of its transforms.
+    """
+
+    source: Tensor
+    transformed: Tensor
+    draws: Tensor
+
+
+class TargetedAugmentation:
+    """A plan over the training images: extra draws of chosen classes, and what is transformed.
+
+    Args:
+        transforms: what a transformed row passes through; None transforms nothing.
+        extra: images to add per class, over and above the originals. They always pass through
+            the transforms. Each original of the class is drawn equally often, give or take one.
+        apply_to: `extra` transforms the added rows alone, `all` the originals too.
+        frozen: True repeats the same draws and parameters in each epoch, as if the added images
+            had been made once and stored (the report's way); False draws anew.
+
+    Raises:
+        FerlabError: an unknown class, a negative count, extra images without transforms.
+    """
+
+    def __init__(
+        self,
+        transforms: RandomTransforms | None = None,
+        extra: Mapping[str, int] | None = None,
+        apply_to: str = "extra",
+        frozen: bool = False,
+    ) -> None:
+        self.transforms = transforms
+        self.extra = dict(extra or {})
+        self.apply_to = check_choice("augment.apply_to", apply_to, ("extra", "all"))
+        self.frozen = frozen
+        for emotion, count in self.extra.items():
+            if emotion not in EMOTIONS:
+                raise FerlabError(
+                    f"augment.extra has no class {emotion!r}{did_you_mean(emotion, EMOTIONS)}; "
+                    f"the classes are {', '.join(EMOTIONS)}"
+                )
+            check_integer(f"augment.extra.{emotion}", count, at_least=0)
+        if transforms is None and (any(self.extra.values()) or apply_to == "all"):
+            raise FerlabError(
+                "augment.extra and augment.apply_to=all need augment.transforms; "
+                "name some or use augment=none"
+            )
+
+    @property
+    def n_extra(self) -> int:
+        """Rows added to each epoch."""
+        return sum(self.extra.values())
+
+    def plan(self, labels: Tensor, seed: int, epoch: int) -> EpochPlan:
+        """Return the rows of one epoch: a function of (labels, seed, epoch) and nothing else.
+
+        Args:
+            labels: int64 (N,), the training images' classes, on the CPU.
+            seed: the run's seed.
+            epoch: from 0; all epochs are alike where the plan is frozen.
+        """
+        generator = torch.Generator().manual_seed(mix_seed(seed, 0 if self.frozen else epoch + 1))
+        added = [
+            self._draw(torch.nonzero(labels == EMOTIONS.index(emotion))[:, 0], count, generator)
+            for emotion, count in sorted(self.extra.items())
+        ]
+        source = torch.cat([torch.arange(len(labels)), *added])
+        transformed = torch.full((len(source),), self.apply_to == "all")
+        transformed[len(labels) :] = True
+        draws = torch.rand(len(source), RandomTransforms.N_DRAWS, generator=generator)
+        return EpochPlan(source, transformed, draws)
+
+    @staticmethod
+    def _draw(members: Tensor, count: int, generator: torch.Generator) -> Tensor:
+        """Return `count` positions out of `members`, each equally often, give or take one."""
+        rounds = -(-count // len(members))
+        rows = [members[torch.randperm(len(members), generator=generator)] for _ in range(rounds)]
+        return torch.cat(rows)[:count] if rows else members[:0]

@@ -1,0 +1,71 @@
+"""What a person can get wrong, said in one line that names the value and what is allowed."""
+
+import difflib
+from collections.abc import Iterable
+from numbers import Real
+
+
+class FerlabError(Exception):
+    """A person's mistake, in one line: `what is wrong; what to do`. The command line prints it."""
+
+
+def check_number(
+    name: str,
+    value: object,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+) -> float:
+    """Return `value` as a float, or raise FerlabError unless it is a number within the bounds."""
+    bounds = [
+        text
+        for bound, text in (
+            (above, f"> {above}"),
+            (at_least, f">= {at_least}"),
+            (below, f"< {below}"),
+            (at_most, f"<= {at_most}"),
+        )
+        if bound is not None
+    ]
+    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else None
+    if (
+        number is None
+        or number != number
+        or (above is not None and number <= above)
+        or (at_least is not None and number < at_least)
+        or (below is not None and number >= below)
+        or (at_most is not None and number > at_most)
+    ):
+        allowed = " ".join(["a number", " and ".join(bounds)]).strip()
+        raise FerlabError(f"{name} must be {allowed}; got {value!r}")
+    return number
+
+
+def check_integer(name: str, value: object, *, at_least: int, at_most: int | None = None) -> int:
+    """Return `value`, or raise FerlabError unless it is an integer within the bounds."""
+    if (
+        not isinstance(value, int)
+        or isinstance(value, bool)
+        or value < at_least
+        or (at_most is not None and value > at_most)
+    ):
+        upper = "" if at_most is None else f" and <= {at_most}"
+        raise FerlabError(f"{name} must be an integer >= {at_least}{upper}; got {value!r}")
+    return value
+
+
+def check_choice(name: str, value: object, allowed: Iterable[str]) -> str:
+    """Return `value`, or raise FerlabError unless it is one of `allowed`."""
+    allowed = list(allowed)
+    if not isinstance(value, str) or value not in allowed:
+        hint = did_you_mean(value, allowed)
+        raise FerlabError(f"{name} must be one of {', '.join(allowed)}; got {value!r}{hint}")
+    return value
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """Return `, did you mean '...'?` when a known name is close to `word`, else an empty string."""
+    close = difflib.get_close_matches(str(word), list(known), n=1)
+    return f", did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,141 @@
+"""Batches straight from memory, gathered on the device that computes; no worker processes."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ferlab.augment.targeted import TargetedAugmentation
+from ferlab.randomness import mix_seed
+
+
+class Batch(NamedTuple):
+    """Images and labels on the compute device.
+
+    Attributes:
+        images: float32 (B, 1, 48, 48) in [0, 1].
+        labels: int64 (B,).
+    """
+
+    images: Tensor
+    labels: Tensor
+
+
+def to_float(images: Tensor) -> Tensor:
+    """Return uint8 grey levels 0-255 as float32 in [0, 1]."""
+    return images.float() / 255
+
+
+class TrainBatches:
+    """The training rows in shuffled batches, epoch after epoch, with augmentation applied.
+
+    What a batch holds is a function of (seed, epoch, batch index). All randomness is drawn on
+    the CPU, so it is the same on every device. The position is a state that can be saved and
+    loaded, which Lightning does when it writes and reads a checkpoint. Batches have one size:
+    the rows that do not fill a batch are left out of an epoch, other ones in each.
+
+    Args:
+        images: uint8 (M, 1, 48, 48), the whole store; may be memory-mapped on the CPU.
+        labels: int64 (M,), the whole store's.
+        rows: int64 (N,), the store's indices of the training images.
+        augmentation: the plan of each epoch.
+        batch_size: images per batch; no more than there are rows.
+        seed: the run's seed.
+        device: where batches are gathered and augmented.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        rows: NDArray[np.int64],
+        augmentation: TargetedAugmentation,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self._images = images.to(device)
+        self._rows = torch.from_numpy(rows)
+        self._row_labels = labels.cpu()[self._rows]
+        self._augmentation = augmentation
+        self._seed = seed
+        self._device = device
+        self.n_rows = len(rows) + augmentation.n_extra
+        self.batch_size = min(batch_size, self.n_rows)
+        self._epoch = 0
+        self._next_batch = 0
+
+    def __len__(self) -> int:
+        return self.n_rows // self.batch_size
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch = self._epoch
+        plan = self._augmentation.plan(self._row_labels, self._seed, epoch)
+        generator = torch.Generator().manual_seed(mix_seed(self._seed, epoch, 1))
+        order = torch.randperm(self.n_rows, generator=generator)
+        order = order[: len(self) * self.batch_size].view(len(self), self.batch_size)
+
+        # The transformed rows of each batch go first: a slice costs no wait for the device,
+        # a mask would.
+        first = plan.transformed[order].int().argsort(dim=1, descending=True, stable=True)
+        order = order.gather(1, first)
+        n_transformed = plan.transformed[order].sum(dim=1).tolist()
+        source = self._rows[plan.source][order].to(self._device, non_blocking=True)
+        labels = self._row_labels[plan.source][order].to(self._device, non_blocking=True)
+        draws = plan.draws[order].to(self._device, non_blocking=True)
+
+        while self._epoch == epoch:
+            index = self._next_batch
+            self._next_batch += 1
+            if self._next_batch == len(self):  # before the last batch: nobody asks for another
+                self._epoch, self._next_batch = epoch + 1, 0
+            images = to_float(self._images.index_select(0, source[index]))
+            if count := n_transformed[index]:
+                transforms = self._augmentation.transforms
+                assert transforms is not None  # the plan marks no row otherwise
+                images[:count] = transforms(images[:count], draws[index, :count])
+            yield Batch(images, labels[index])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the position: the epoch and the batch that comes next."""
+        return {"epoch": self._epoch, "next_batch": self._next_batch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved position."""
+        self._epoch, self._next_batch = state["epoch"], state["next_batch"]
+
+
+class EvalBatches:
+    """The given rows in their order, once, without augmentation.
+
+    Args:
+        images: uint8 (M, 1, 48, 48), the whole store; may be memory-mapped on the CPU.
+        labels: int64 (M,), the whole store's.
+        rows: int64 (N,), the store's indices to go through.
+        batch_size: images per batch; the last batch may be smaller.
+        device: where batches are gathered.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        rows: NDArray[np.int64],
+        batch_size: int,
+        device: torch.device,
+    ) -> None:
+        self._images = images.to(device)
+        self._labels = labels.to(device)
+        self._batches = torch.from_numpy(rows).to(device).split(batch_size)
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for rows in self._batches:
+            yield Batch(
+                to_float(self._images.index_select(0, rows)), self._labels.index_select(0, rows)
+            )

@@ -1,0 +1,119 @@
+"""The LightningDataModule: a store, its split, and batches of it on the compute device."""
+
+from collections.abc import Callable
+from functools import cached_property
+
+import lightning as L
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ferlab.augment.targeted import TargetedAugmentation
+from ferlab.checks import check_integer
+from ferlab.data.batches import EvalBatches, TrainBatches
+from ferlab.data.splits import stratified_split
+from ferlab.data.store import SPLITS, ImageStore
+
+TEST_SPLITS = ("public", "private", "test")
+
+
+class FaceDataModule(L.LightningDataModule):
+    """Train, validation and test batches of one store.
+
+    The validation images are taken out of the training images before anything is augmented, so
+    no copy of a validation image is ever trained on. The test images are never shuffled.
+
+    Args:
+        source: returns the store; called once, when the data are first needed.
+        augmentation: the plan over the training images; None adds and transforms nothing.
+        batch_size: training images per step.
+        eval_batch_size: images per step of validation and test; changes speed and memory alone.
+        val_fraction: share of each class of the training images that validates, in (0, 1).
+        seed: of the split, the order of batches and the augmentation.
+    """
+
+    def __init__(
+        self,
+        source: Callable[[], ImageStore],
+        augmentation: TargetedAugmentation | None = None,
+        batch_size: int = 64,
+        eval_batch_size: int = 256,
+        val_fraction: float = 0.1,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.augmentation = augmentation or TargetedAugmentation()
+        self.batch_size = check_integer("data.batch_size", batch_size, at_least=2)
+        self.eval_batch_size = check_integer("data.eval_batch_size", eval_batch_size, at_least=1)
+        self.val_fraction = val_fraction
+        self.seed = check_integer("seed", seed, at_least=0)
+        self._source = source
+        self._resident: tuple[Tensor, Tensor] | None = None
+
+    @cached_property
+    def store(self) -> ImageStore:
+        """The whole data set."""
+        return self._source()
+
+    @cached_property
+    def train_and_val_rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The store's indices of the train and of the validation images, each ascending."""
+        training = self.store.rows("training")
+        train, val = stratified_split(
+            self.store.labels[training], self.store.hashes[training], self.val_fraction, self.seed
+        )
+        return training[train], training[val]
+
+    @property
+    def test_rows(self) -> NDArray[np.int64]:
+        """The store's indices of all test images, ascending."""
+        return self.store.rows(*TEST_SPLITS)
+
+    def test_parts(self) -> dict[str, NDArray[np.bool_]]:
+        """Return which of the test rows belong to each part that is judged by itself.
+
+        `public` and `private` are the official halves; `clean` leaves out the images that have
+        an identical twin among the training images.
+        """
+        rows = self.test_rows
+        splits, hashes = self.store.splits[rows], self.store.hashes
+        return {
+            "public": splits == SPLITS.index("public"),
+            "private": splits == SPLITS.index("private"),
+            "clean": ~np.isin(hashes[rows], hashes[self.store.rows("training")]),
+        }
+
+    def train_dataloader(self) -> TrainBatches:
+        images, labels = self._on_device()
+        return TrainBatches(
+            images,
+            labels,
+            self.train_and_val_rows[0],
+            self.augmentation,
+            self.batch_size,
+            self.seed,
+            self._device,
+        )
+
+    def val_dataloader(self) -> EvalBatches:
+        return self.batches_of(self.train_and_val_rows[1])
+
+    def batches_of(self, rows: NDArray[np.int64]) -> EvalBatches:
+        """Return the images of the store at `rows`, in that order, in evaluation batches."""
+        images, labels = self._on_device()
+        return EvalBatches(images, labels, rows, self.eval_batch_size, self._device)
+
+    @property
+    def _device(self) -> torch.device:
+        return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+
+    def _on_device(self) -> tuple[Tensor, Tensor]:
+        """Return the store's images and labels on the compute device, moved there once."""
+        if self._resident is None or self._resident[0].device != self._device:
+            images, labels = (
+                torch.from_numpy(self.store.images),
+                torch.from_numpy(self.store.labels),
+            )
+            self._resident = images.to(self._device), labels.to(self._device)
+        return self._resident

@@ -1,0 +1,51 @@
+"""The stratified split of the training images into train and validation."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferlab.checks import FerlabError, check_number
+from ferlab.emotions import EMOTIONS
+
+
+def stratified_split(
+    labels: NDArray[np.int64],
+    hashes: NDArray[np.bytes_],
+    val_fraction: float,
+    seed: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return positions of train and of validation images, each ascending.
+
+    Every class gives `val_fraction` of its images to validation (at least one, not all), to the
+    image wherever the twins allow it. Images with equal hashes (identical pixels, whatever their
+    labels) stay on one side.
+
+    Args:
+        labels: int64 (N,), canonical order.
+        hashes: (N,), equal for identical images.
+        val_fraction: share of each class that goes to validation, in (0, 1).
+        seed: another seed, another split.
+
+    Raises:
+        FerlabError: `val_fraction` out of range, or a class with fewer than 2 images.
+    """
+    check_number("data.val_fraction", val_fraction, above=0, below=1)
+    _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
+    counts = np.zeros((len(first), len(EMOTIONS)), dtype=np.int64)  # images per group and class
+    np.add.at(counts, (group, labels), 1)
+    of_class = counts.sum(axis=0)
+    if (of_class < 2).any():
+        emotion = EMOTIONS[int(np.argmin(of_class))]
+        raise FerlabError(
+            f"class {emotion} has {of_class.min()} training images; "
+            "at least 2 are needed, one to train and one to validate"
+        )
+    wanted = np.rint(val_fraction * of_class).astype(np.int64).clip(1, of_class - 1)
+
+    in_val = np.zeros(len(first), dtype=bool)
+    for index in np.random.default_rng(seed).permutation(len(first)):
+        if (counts[index] <= wanted).all():  # a group that no longer fits whole stays in train
+            in_val[index] = True
+            wanted -= counts[index]
+            if not wanted.any():
+                break
+    return np.flatnonzero(~in_val[group]), np.flatnonzero(in_val[group])
