@@ -1,0 +1,268 @@
+"""What surrounds the steps of a training: history, best weights, checkpoints, progress bar."""
+
+import csv
+import io
+import logging
+import operator
+import signal
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, TQDMProgressBar
+from torch import Tensor
+
+from ferlab.checks import check_choice, check_integer, check_number
+from ferlab.files import replacing, write_text
+from ferlab.learning.classifier import EmotionClassifier
+from ferlab.learning.metrics import MONITORS
+
+log = logging.getLogger(__name__)
+
+HISTORY_COLUMNS = (
+    "epoch",
+    "train/loss",
+    "train/accuracy",
+    "val/loss",
+    "val/accuracy",
+    "learning_rate",
+    "seconds",
+    "images_per_second",
+)
+
+
+class Interrupted(BaseException):
+    """A signal ended the training after a checkpoint was written; nothing is lost.
+
+    Not an Exception: a sweep that meets it stops instead of going on with its next job.
+    """
+
+
+class History(Callback):
+    """One row per epoch: kept in `history.csv`, said in a line, handed to the loggers.
+
+    The rows are part of each checkpoint. A resumed run rewrites the file and the loggers' curves
+    from them, so no epoch appears twice.
+
+    Attributes:
+        rows: HISTORY_COLUMNS by name. `epoch` counts from 1; `seconds` is the whole epoch with its
+            validation; `images_per_second` is that of the training steps alone.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.rows: list[dict[str, float]] = []
+        self._path = path
+        self._before = 0.0  # seconds of this epoch before the last resume
+        self._started = 0.0
+        self._train_seconds = 0.0
+
+    def read(self, trainer: L.Trainer) -> None:
+        """Take the rows of a training that has ended from its file, and show them the loggers."""
+        with self._path.open(encoding="utf-8", newline="") as file:
+            self.rows = [
+                {"epoch": int(row.pop("epoch")), **{key: float(row[key]) for key in row}}
+                for row in csv.DictReader(file)
+            ]
+        self._replay(trainer)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._started = time.perf_counter()
+        self._write()
+        self._replay(trainer)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._before, self._started = 0.0, time.perf_counter()
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if pl_module.device.type == "cuda":
+            torch.cuda.synchronize()  # or the last steps of the epoch would not be counted
+        self._train_seconds = self._elapsed()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, EmotionClassifier)
+        train = pl_module.train_metrics.compute()
+        n_images = int(pl_module.train_metrics.confusion.sum())
+        row = {
+            "epoch": trainer.current_epoch + 1,
+            "train/loss": float(train["loss"]),
+            "train/accuracy": float(train["accuracy"]),
+            "val/loss": float(trainer.callback_metrics["val/loss"]),
+            "val/accuracy": float(trainer.callback_metrics["val/accuracy"]),
+            "learning_rate": pl_module.learning_rate,
+            "seconds": self._elapsed(),
+            "images_per_second": n_images / self._train_seconds,
+        }
+        self.rows.append(row)
+        self._write()
+        self._to_loggers(trainer, row)
+        log.info(
+            "epoch %3d  train loss %.4f accuracy %.4f  val loss %.4f accuracy %.4f  "
+            "lr %.2g  %.1f s  %.0f images/s",
+            *(row[column] for column in HISTORY_COLUMNS),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows, "elapsed": self._elapsed()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows, self._before = state_dict["rows"], state_dict["elapsed"]
+
+    def _elapsed(self) -> float:
+        return self._before + time.perf_counter() - self._started
+
+    def _write(self) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, HISTORY_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_text(self._path, text.getvalue())
+
+    def _replay(self, trainer: L.Trainer) -> None:
+        for row in self.rows:
+            self._to_loggers(trainer, row)
+
+    @staticmethod
+    def _to_loggers(trainer: L.Trainer, row: dict[str, float]) -> None:
+        for logger in trainer.loggers:
+            logger.log_metrics({k: v for k, v in row.items() if k != "epoch"}, int(row["epoch"]))
+
+
+class BestWeights(Callback):
+    """A copy of the network's weights at the best epoch so far, in memory and in each checkpoint.
+
+    Args:
+        monitor: the metric that decides, one of MONITORS; the first of equal epochs counts.
+    """
+
+    def __init__(self, monitor: str) -> None:
+        self._monitor = check_choice("monitor", monitor, MONITORS)
+        self._best: float | None = None
+        self._weights: dict[str, Tensor] = {}
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, EmotionClassifier)
+        value = float(trainer.callback_metrics[self._monitor])
+        better = operator.gt if MONITORS[self._monitor] == "max" else operator.lt
+        if self._best is None or better(value, self._best):
+            self._best = value
+            self._weights = {
+                name: tensor.clone() for name, tensor in pl_module.network.state_dict().items()
+            }
+
+    def restore(self, module: EmotionClassifier) -> None:
+        """Put the best weights into the module's network."""
+        module.network.load_state_dict(self._weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self._best, "weights": self._weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._best, self._weights = state_dict["best"], state_dict["weights"]
+
+
+def make_early_stopping(monitor: str, patience: int) -> EarlyStopping:
+    """Return Lightning's early stopping: it ends a training `patience` epochs after the best one.
+
+    Args:
+        monitor: the metric that decides, one of MONITORS.
+        patience: epochs without improvement, >= 1.
+    """
+    check_choice("monitor", monitor, MONITORS)
+    check_integer("callbacks.early_stopping.patience", patience, at_least=1)
+    return EarlyStopping(monitor, mode=MONITORS[monitor], patience=patience)
+
+
+class Checkpoints(Callback):
+    """Writes `last.ckpt`, from which a training goes on at the very batch where it stopped.
+
+    Written between two batches of an epoch, never after its last one: Lightning would skip that
+    epoch's validation on the resume. SIGINT and SIGTERM finish the batch, write the checkpoint
+    and raise Interrupted; a second signal has its usual effect at once.
+
+    Args:
+        folder: where `last.ckpt` appears.
+        every: seconds between two checkpoints, > 0.
+    """
+
+    def __init__(self, folder: Path, every: float = 60.0) -> None:
+        self.path = folder / "last.ckpt"
+        self.every = check_number("checkpoint.every", every, above=0)
+        self._written = 0.0
+        self._signal: signal.Signals | None = None
+        self._previous_handlers: dict[signal.Signals, Any] = {}
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._written = time.monotonic()
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous_handlers[number] = signal.signal(number, self._on_signal)
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+    ) -> None:
+        if trainer.is_last_batch:
+            return
+        if self._signal or time.monotonic() - self._written >= self.every:
+            self.write(trainer)
+        if self._signal:
+            raise Interrupted(
+                f"stopped by {self._signal.name} after batch {batch_idx + 1} of "
+                f"{trainer.num_training_batches} in epoch {trainer.current_epoch + 1}; "
+                "nothing is lost"
+            )
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.write(trainer)
+        self._restore_handlers()
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        self._restore_handlers()
+
+    def write(self, trainer: L.Trainer) -> None:
+        """Write the training's whole state."""
+        with replacing(self.path) as partial:
+            trainer.save_checkpoint(partial)
+        self._written = time.monotonic()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._signal = signal.Signals(number)
+        log.info("%s: the batch is finished and saved; once more stops at once", self._signal.name)
+        self._restore_handlers()
+
+    def _restore_handlers(self) -> None:
+        for number, handler in self._previous_handlers.items():
+            signal.signal(number, handler)
+        self._previous_handlers = {}
+
+
+class ProgressBar(TQDMProgressBar):
+    """Lightning's bar with the epoch's loss and accuracy so far, read without stalling a GPU."""
+
+    def __init__(self, refresh_rate: int = 10) -> None:
+        super().__init__(refresh_rate=refresh_rate)
+        self._copied: Tensor | None = None
+
+    def get_metrics(
+        self, trainer: L.Trainer, pl_module: L.LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        assert isinstance(pl_module, EmotionClassifier)
+        values = pl_module.train_metrics.compute()
+        # What was copied at one refresh is shown at the next: by then it has arrived.
+        shown = self._copied
+        self._copied = torch.stack([values["loss"], values["accuracy"]]).to(
+            "cpu", non_blocking=True
+        )
+        if shown is None:
+            return {}
+        return {"loss": f"{shown[0]:.4f}", "accuracy": f"{shown[1]:.4f}"}

@@ -1,0 +1,57 @@
+"""Loss and confusion matrix of a split, accumulated on the device without waiting for it."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from ferlab.emotions import EMOTIONS
+
+MONITORS = {"val/accuracy": "max", "val/loss": "min"}
+"""What a training may be steered by, and which of its values are the better ones."""
+
+
+class EpochMetrics(Metric):
+    """The mean loss and the confusion matrix of the samples seen since the last reset.
+
+    torchmetrics' own confusion matrix counts with `torch.bincount`, which makes the host wait for
+    a CUDA device in each step; `index_add_` of integers does not, and is exact in any order.
+    The state is part of the module's state dict, so an epoch can be resumed in its middle.
+
+    Attributes:
+        loss_sum: float32 (), sum of the samples' losses.
+        confusion: int64 (7, 7), rows = true class, columns = predicted class.
+    """
+
+    full_state_update = False
+    loss_sum: Tensor
+    confusion: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        n = len(EMOTIONS)
+        self.add_state("loss_sum", torch.zeros(()), dist_reduce_fx="sum", persistent=True)
+        self.add_state(
+            "confusion",
+            torch.zeros(n, n, dtype=torch.int64),
+            dist_reduce_fx="sum",
+            persistent=True,
+        )
+
+    def update(self, logits: Tensor, labels: Tensor, loss: Tensor) -> None:
+        """Add a batch: logits (B, 7), labels int64 (B,), and its mean loss ()."""
+        cells = labels * len(EMOTIONS) + logits.argmax(dim=1)
+        self.confusion.view(-1).index_add_(0, cells, torch.ones_like(cells))
+        self.loss_sum += loss.detach() * len(labels)
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return `loss` and `accuracy` of all samples since the last reset, both float32 ()."""
+        n = self.confusion.sum()
+        return {"loss": self.loss_sum / n, "accuracy": self.confusion.trace() / n}
+
+
+def best_epoch(rows: Sequence[Mapping[str, float]], monitor: str) -> Mapping[str, float]:
+    """Return the row of the history with the best value of `monitor`, the first of equals."""
+    choose = max if MONITORS[monitor] == "max" else min
+    return choose(rows, key=lambda row: row[monitor])

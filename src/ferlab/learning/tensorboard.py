@@ -1,0 +1,58 @@
+"""TensorBoard's view of a run, drawn from its history."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from lightning.pytorch.loggers import TensorBoardLogger
+from numpy.typing import NDArray
+
+# Custom scalars: train and validation over one another in one chart.
+_LAYOUT = {
+    "learning curves": {
+        "loss": ["Multiline", ["train/loss", "val/loss"]],
+        "accuracy": ["Multiline", ["train/accuracy", "val/accuracy"]],
+    },
+    "schedule": {"learning rate": ["Multiline", ["learning_rate"]]},
+}
+
+
+class RunTensorBoard(TensorBoardLogger):
+    """Lightning's TensorBoard logger, writing straight into a run's folder.
+
+    The event files of an interrupted start are removed: the history, restored from the
+    checkpoint, is written anew, so no point appears twice.
+
+    Args:
+        folder: the run's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(save_dir=folder, name="", version="", default_hp_metric=False)
+        for events in folder.glob("events.out.tfevents.*"):
+            events.unlink()
+        self.experiment.add_custom_scalars(_LAYOUT)
+
+    def log_result(
+        self,
+        hyperparameters: Mapping[str, object],
+        metrics: Mapping[str, float],
+        images: Mapping[str, NDArray[np.uint8]],
+    ) -> None:
+        """Log what a finished run came to: its row in the HPARAMS tab, and images.
+
+        Args:
+            hyperparameters: the configuration, flat, plain values.
+            metrics: final metrics by name, e.g. `test/accuracy`.
+            images: uint8 (H, W, 3) by name.
+        """
+        for name, image in images.items():
+            self.experiment.add_image(name, image, dataformats="HWC")
+        self.log_hyperparams(
+            dict(hyperparameters), {f"hp/{name}": value for name, value in metrics.items()}
+        )
+        self.save()
+
+    def save(self) -> None:
+        """Write what is pending; Lightning's own would add a copy of the hyperparameters."""
+        self.experiment.flush()

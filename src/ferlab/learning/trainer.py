@@ -1,0 +1,94 @@
+"""A Lightning Trainer for one device, with the device and precision chosen where left open."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from ferlab.checks import FerlabError, check_choice, check_integer
+from ferlab.learning.callbacks import ProgressBar
+
+ACCELERATORS = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "32-true", "bf16-mixed")
+
+
+def make_trainer(
+    folder: Path,
+    accelerator: str = "auto",
+    precision: str = "auto",
+    max_epochs: int = 100,
+    progress_bar: bool = True,
+    callbacks: Sequence[Callback] = (),
+) -> L.Trainer:
+    """Return a Trainer of one device.
+
+    Args:
+        folder: what Lightning takes for its root folder.
+        accelerator: one of ACCELERATORS; `auto` takes a CUDA device, else MPS, else the CPU.
+        precision: one of PRECISIONS; `auto` is bf16 where the hardware computes in it, else fp32.
+        max_epochs: most epochs of a training, >= 1.
+        progress_bar: whether to show one.
+        callbacks: in the order in which they are called.
+
+    Raises:
+        FerlabError: a value out of range, or an accelerator that this machine lacks.
+    """
+    check_choice("trainer.accelerator", accelerator, ACCELERATORS)
+    check_choice("trainer.precision", precision, PRECISIONS)
+    check_integer("trainer.max_epochs", max_epochs, at_least=1)
+    device = _pick_device(accelerator)
+    if precision == "auto":
+        precision = "bf16-mixed" if _computes_in_bf16(device) else "32-true"
+    return L.Trainer(
+        default_root_dir=folder,
+        accelerator=device,
+        devices=1,
+        precision=precision,  # type: ignore[arg-type]  # checked above
+        max_epochs=max_epochs,
+        callbacks=[*callbacks, ProgressBar()] if progress_bar else list(callbacks),
+        logger=False,
+        enable_progress_bar=progress_bar,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=0,  # nothing is logged per step
+        use_distributed_sampler=False,
+    )
+
+
+def describe_device(trainer: L.Trainer) -> str:
+    """Return the name of the trainer's device as a person knows it."""
+    device = trainer.strategy.root_device
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    if device.type == "cpu":
+        return f"cpu ({torch.get_num_threads()} threads)"
+    return device.type
+
+
+def _pick_device(accelerator: str) -> str:
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if accelerator == "auto":
+        return next(name for name, present in available.items() if present)
+    if not available[accelerator]:
+        raise FerlabError(
+            f"trainer.accelerator={accelerator}, but this machine has no such device; "
+            f"use auto or {' or '.join(name for name, present in available.items() if present)}"
+        )
+    return accelerator
+
+
+def _computes_in_bf16(device: str) -> bool:
+    """Tell whether bf16 matrix products run in hardware rather than emulated."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device == "cpu" and hasattr(torch.cpu, "get_capabilities"):
+        capabilities = torch.cpu.get_capabilities()
+        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return False
