@@ -1,0 +1,40 @@
+"""The command line: `ferlab STAGE [overrides]`."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from ferlab.checks import did_you_mean
+
+STAGES = {"train": "train one network, or with -m one per combination of values"}
+
+USAGE = "\n".join(
+    [
+        "usage: ferlab STAGE [key=value ...]",
+        "",
+        "stages:",
+        *(f"  {name:<10}{purpose}" for name, purpose in STAGES.items()),
+        "",
+        "`ferlab STAGE --help` shows the stage's configuration; `--cfg job` prints it whole.",
+    ]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a stage with its overrides and return the exit status.
+
+    Args:
+        arguments: the stage's name and its overrides; None takes those of the command line.
+    """
+    stage, *overrides = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if stage in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    if stage not in STAGES:
+        known = ", ".join(STAGES)
+        hint = did_you_mean(stage, STAGES)
+        print(f"ferlab: no stage {stage!r}{hint}; the stages are {known}", file=sys.stderr)
+        return 1
+    module = importlib.import_module(f"ferlab.stages.{stage}")
+    status: int = module.main(overrides)
+    return status

@@ -1,0 +1,187 @@
+"""Predictions into numbers and tables: accuracy, loss, F1, the per-class report, confusion."""
+
+import csv
+import io
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import metrics
+
+from ferlab.checks import FerlabError
+from ferlab.emotions import EMOTIONS
+
+Report = dict[str, Any]
+"""Class name, `macro avg` and `weighted avg` -> their SCORES; `accuracy` -> a float."""
+
+SCORES = ("precision", "recall", "f1-score", "support")
+"""The columns of a classification report, in scikit-learn's order and words."""
+
+_CLASSES = range(len(EMOTIONS))
+_AVERAGES = ("macro avg", "weighted avg")
+_Z = 1.959964  # 97.5 % quantile of the standard normal distribution
+
+
+def evaluate(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> dict[str, float]:
+    """Return `accuracy`, `loss`, `macro_f1` and `weighted_f1` of these predictions.
+
+    Macro-F1 is the mean over the classes that occur in `labels`: a class without images has no
+    recall, and counting it as 0 would blame the network for the lack of data.
+
+    Args:
+        labels: (N,), index into EMOTIONS.
+        probabilities: (N, 7), each row sums to 1.
+
+    Returns:
+        Accuracy and F1 in [0, 1]; loss is the mean negative log-likelihood in nats, of
+        probabilities clipped to [eps, 1 - eps] of float32 as in scikit-learn's `log_loss`, so it
+        is finite.
+
+    Raises:
+        ValueError: there are no images.
+        FerlabError: a probability is not a finite number.
+    """
+    predicted = _predicted(labels, probabilities)
+    eps = float(np.finfo(np.float32).eps)
+    likelihood = probabilities[np.arange(len(labels)), labels].astype(np.float64)  # (N,)
+    return {
+        "accuracy": float(metrics.accuracy_score(labels, predicted)),
+        "loss": float(-np.log(np.clip(likelihood, eps, 1 - eps)).mean()),
+        "macro_f1": _average(labels, predicted, "macro")["f1-score"],
+        "weighted_f1": _average(labels, predicted, "weighted")["f1-score"],
+    }
+
+
+def classification_report(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> Report:
+    """Return scikit-learn's classification report as plain Python values, ready for JSON.
+
+    All seven classes have an entry, in canonical order, then `accuracy`, `macro avg` and
+    `weighted avg`. What is undefined is 0, as in scikit-learn with `zero_division=0`; unlike
+    there, the macro average leaves out classes without images, so it agrees with `evaluate`.
+
+    Args:
+        labels: (N,), index into EMOTIONS.
+        probabilities: (N, 7).
+
+    Raises:
+        ValueError: there are no images.
+        FerlabError: a probability is not a finite number.
+    """
+    predicted = _predicted(labels, probabilities)
+    columns = metrics.precision_recall_fscore_support(
+        labels, predicted, labels=_CLASSES, zero_division=0
+    )
+    report: Report = {
+        name: _scores(*(column[index] for column in columns)) for index, name in enumerate(EMOTIONS)
+    }
+    report["accuracy"] = float(metrics.accuracy_score(labels, predicted))
+    for average in _AVERAGES:
+        report[average] = _average(labels, predicted, average.removesuffix(" avg"))
+    return report
+
+
+def format_report(report: Report, title: str) -> str:
+    """Return the report as an aligned table, `title` above it: for the console and the .txt file.
+
+    Classes first, then accuracy and the averages, four decimals. A class without images shows
+    dashes instead of scores.
+    """
+    rows = [["", *SCORES], *_rows(report, absent="-")]
+    table = [
+        f"{name:<12}" + "".join(f"{_four_decimals(cell):>11}" for cell in cells)
+        for name, *cells in rows
+    ]
+    table.insert(1, "")
+    table.insert(2 + len(EMOTIONS), "")
+    return "\n".join([title, "", *table]) + "\n"
+
+
+def report_to_csv(report: Report) -> str:
+    """Return the report as CSV: class,precision,recall,f1-score,support; scores in full precision.
+
+    Cells without a value are empty: the precision and recall of the accuracy row, and the scores
+    of a class without images.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["class", *SCORES])
+    writer.writerows(_rows(report, absent=""))
+    return text.getvalue()
+
+
+def confusion(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the confusion matrix: counts (7, 7), rows the true class, columns the predicted one.
+
+    Raises:
+        ValueError: there are no images.
+        FerlabError: a probability is not a finite number.
+    """
+    predicted = _predicted(labels, probabilities)
+    matrix = metrics.confusion_matrix(labels, predicted, labels=_CLASSES)
+    return np.asarray(matrix, dtype=np.int64)
+
+
+def format_accuracy(accuracy: float, n: int) -> str:
+    """Return accuracy and the half-width of its 95 % interval in points: `62.93 % ± 1.12`.
+
+    The half-width is that of the score interval (Wilson 1927, JASA 22:209-212), which stays
+    honest for few images and near 0 and 1. Its centre lies closer to 50 % than `accuracy`, by
+    less than 0.03 points from 7,178 images on.
+
+    Args:
+        accuracy: share of correct predictions, in [0, 1].
+        n: the number of images it was measured on.
+
+    Raises:
+        ValueError: `n` is not positive.
+    """
+    if n < 1:
+        raise ValueError(f"an accuracy needs at least one image; got n={n}")
+    spread = math.sqrt(accuracy * (1 - accuracy) / n + _Z**2 / (4 * n**2))
+    half_width = _Z * spread / (1 + _Z**2 / n)
+    return f"{100 * accuracy:.2f} % ± {100 * half_width:.2f}"
+
+
+def _predicted(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the most probable class of each image (N,); the first one of equals."""
+    if len(labels) == 0:
+        raise ValueError("there are no images to judge; leave out splits without images")
+    # argmax would take the first NaN for the most probable class
+    broken = np.count_nonzero(~np.isfinite(probabilities).all(axis=1))
+    if broken:
+        raise FerlabError(
+            f"the network's output is not a number for {broken} of {len(labels)} images;"
+            " its training diverged, try a smaller learning rate"
+        )
+    return probabilities.argmax(axis=1)
+
+
+def _average(
+    labels: NDArray[np.int64], predicted: NDArray[np.int64], average: str
+) -> dict[str, float]:
+    """Return the scores averaged over the classes that occur in `labels`."""
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+        labels, predicted, labels=np.unique(labels), average=average, zero_division=0
+    )
+    return _scores(precision, recall, f1, len(labels))
+
+
+def _scores(precision: float, recall: float, f1: float, support: int) -> dict[str, float]:
+    values = float(precision), float(recall), float(f1), int(support)
+    return dict(zip(SCORES, values, strict=True))
+
+
+def _rows(report: Report, absent: str) -> list[list[Any]]:
+    """Return name and SCORES of each row of the tables, `absent` for a class without images."""
+    rows = []
+    for name in (*EMOTIONS, *_AVERAGES):
+        scores = [report[name][score] for score in SCORES]
+        rows.append([name, *scores] if report[name]["support"] else [name, *[absent] * 3, 0])
+    accuracy = ["accuracy", "", "", report["accuracy"], report["macro avg"]["support"]]
+    rows.insert(len(EMOTIONS), accuracy)
+    return rows
+
+
+def _four_decimals(cell: object) -> str:
+    return f"{cell:.4f}" if isinstance(cell, float) else str(cell)

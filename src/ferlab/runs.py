@@ -1,0 +1,193 @@
+"""A run's folder: what lies in it, and whether a configuration may go on in it."""
+
+import contextlib
+import importlib.metadata
+import json
+import logging
+import logging.handlers
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ferlab.checks import FerlabError
+from ferlab.files import write_json, write_text
+
+PACKAGES = ("ferlab", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "numpy")
+
+IGNORED = (
+    "data.root",
+    "data.cache",
+    "data.source.root",
+    "data.source.cache",
+    "checkpoint",
+    "logger",
+    "trainer.progress_bar",
+)
+"""Keys that may differ between a run and its resume: they do not change the result."""
+
+log = logging.getLogger(__name__)
+
+
+class RunFolder:
+    """The files of one run, and the rule that a folder belongs to one configuration.
+
+    A context: within it what ferlab logs is kept, and goes to `train.log` once the folder is open.
+    A folder in which nothing was written is removed at the end.
+
+    Attributes:
+        path: the folder; what lies in it are the attributes below.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.environment = path / "environment.json"
+        self.log = path / "train.log"
+        self.history = path / "history.csv"
+        self.checkpoints = path / "checkpoints"
+        self.last_checkpoint = self.checkpoints / "last.ckpt"
+        self.best_checkpoint = self.checkpoints / "best.ckpt"  # appears when training has ended
+        self.model = path / "model"
+        self.metrics = path / "metrics.json"  # written last: the run is finished
+        self.predictions = path / "predictions.npz"
+        self.report = path / "report"
+        self._kept = logging.handlers.MemoryHandler(capacity=1)  # keeps all while it has no target
+
+    def __enter__(self) -> "RunFolder":
+        logging.getLogger("ferlab").addHandler(self._kept)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        logging.getLogger("ferlab").removeHandler(self._kept)
+        if isinstance(self._kept.target, logging.Handler):
+            self._kept.target.close()
+        self._kept.close()
+        here = Path.cwd()
+        with contextlib.suppress(OSError):  # the first that is not empty ends it
+            self.path.rmdir()
+            for parent in self.path.parents:
+                if here in parent.parents:
+                    parent.rmdir()
+
+    def recorded_metrics(self) -> dict[str, float] | None:
+        """Return the metrics of a finished run, None where the run is not finished.
+
+        Raises:
+            FerlabError: the file is damaged.
+        """
+        if not self.metrics.exists():
+            return None
+        try:
+            metrics: dict[str, float] = json.loads(self.metrics.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise FerlabError(
+                f"{self.metrics} is damaged ({error}); delete it and start again"
+            ) from error
+        return metrics
+
+    def check_configuration(self, config: Mapping[str, Any]) -> None:
+        """Make sure that nothing that changes the result differs from what was run here before.
+
+        Raises:
+            FerlabError: names the keys that differ.
+        """
+        if not self.config.exists():
+            return
+        try:
+            recorded = flatten(yaml.safe_load(self.config.read_text(encoding="utf-8")))
+        except (yaml.YAMLError, ValueError) as error:
+            raise FerlabError(f"{self.config} is damaged; choose another folder") from error
+        wanted = flatten(config)
+        different = [
+            f"{key} ({recorded.get(key, 'absent')} there, {wanted.get(key, 'absent')} now)"
+            for key in sorted(recorded.keys() | wanted.keys())
+            if recorded.get(key) != wanted.get(key)
+            and not any(key == name or key.startswith(f"{name}.") for name in IGNORED)
+        ]
+        if different:
+            raise FerlabError(
+                f"{self.path} belongs to another configuration: {', '.join(different[:3])}; "
+                "choose another hydra.run.dir"
+            )
+
+    def open(self, config: Mapping[str, Any], device: str, data_digest: str) -> None:
+        """Record the configuration and the environment, and begin to keep the log.
+
+        Args:
+            config: resolved, plain values.
+            device: the compute device, as a person knows it.
+            data_digest: of the images, labels and splits; a resume must meet the same.
+
+        Raises:
+            FerlabError: the folder was begun with other data.
+        """
+        if self.environment.exists():
+            recorded = json.loads(self.environment.read_text(encoding="utf-8"))["data"]
+            if recorded != data_digest:
+                raise FerlabError(
+                    f"{self.path} was begun with other images; choose another hydra.run.dir"
+                )
+        else:
+            write_json(self.environment, _describe_environment(device, data_digest))
+        write_text(self.config, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        file = logging.FileHandler(self.log, encoding="utf-8")
+        file.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
+        self._kept.setTarget(file)
+        self._kept.flush()
+
+
+def flatten(config: Mapping[str, Any]) -> dict[str, object]:
+    """Return the configuration's leaves by their dotted keys."""
+    return dict(_flat(config))
+
+
+def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield the leaves of nested mappings and lists with their dotted keys."""
+    if isinstance(value, Mapping) and value:
+        for key, child in value.items():
+            yield from _flat(child, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(value, list) and value:
+        for index, child in enumerate(value):
+            yield from _flat(child, f"{prefix}.{index}")
+    else:
+        yield prefix, value
+
+
+def _describe_environment(device: str, data_digest: str) -> dict[str, object]:
+    return {
+        "command": sys.argv,
+        "commit": _git_commit(),
+        "device": device,
+        "data": data_digest,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """Return the commit of ferlab's checkout, `-dirty` where it has changes; None outside one."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip()

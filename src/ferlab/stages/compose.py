@@ -1,0 +1,59 @@
+"""The objects that a configuration names, checked before any image is read."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from ferlab.augment.targeted import TargetedAugmentation
+from ferlab.augment.transforms import make_transforms
+from ferlab.checks import FerlabError, check_integer, did_you_mean
+from ferlab.data.datamodule import FaceDataModule
+from ferlab.instantiate import instantiate
+from ferlab.learning.classifier import EmotionClassifier
+from ferlab.networks.build import build_network
+from ferlab.networks.specs import NetworkSpec, parse_network
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """Return the resolved configuration as plain Python values."""
+    values = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def make_classifier(config: DictConfig) -> EmotionClassifier:
+    """Return the module of the groups model, optimizer and scheduler."""
+    seed = check_integer("seed", config.seed, at_least=0)
+    return EmotionClassifier(
+        build_network(make_spec(plain(config.model)), seed),
+        optimizer=instantiate(config.optimizer, "optimizer"),
+        scheduler=config.scheduler and instantiate(config.scheduler, "scheduler"),
+        monitor=config.monitor,
+        seed=seed,
+    )
+
+
+def make_spec(model: Mapping[str, Any]) -> NetworkSpec:
+    """Return the checked spec of a model group."""
+    known = ("name", "layers", "initialisation")
+    if unknown := [key for key in model if key not in known]:
+        raise FerlabError(
+            f"model {model.get('name')}: unknown key {unknown[0]!r}"
+            f"{did_you_mean(unknown[0], known)}; a model has {', '.join(known)}"
+        )
+    return parse_network(**model)
+
+
+def make_data(config: DictConfig) -> FaceDataModule:
+    """Return the datamodule of the groups data and augment; no image is read yet."""
+    augment = plain(config.augment)
+    transforms = make_transforms(**augment.pop("transforms"))
+    return FaceDataModule(
+        source=instantiate(config.data.source, "data.source"),
+        augmentation=TargetedAugmentation(transforms, **augment),
+        batch_size=config.data.batch_size,
+        eval_batch_size=config.data.eval_batch_size,
+        val_fraction=config.data.val_fraction,
+        seed=config.seed,
+    )

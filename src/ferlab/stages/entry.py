@@ -1,0 +1,124 @@
+"""How a stage starts and ends: configuration, console, run folder, and mistakes in one line."""
+
+import logging
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from tqdm import tqdm
+
+from ferlab.checks import FerlabError
+from ferlab.learning.callbacks import Interrupted
+from ferlab.runs import RunFolder
+
+_PACKAGE = Path(__file__).parents[1]
+
+
+def run_stage(
+    name: str, task: Callable[[DictConfig, RunFolder], Any], overrides: Sequence[str]
+) -> int:
+    """Compose `conf/<name>.yaml` with the overrides, run the task, and return the exit status.
+
+    Args:
+        name: the stage's.
+        task: receives the configuration and the folder that Hydra made for it.
+        overrides: as on the command line, Hydra's own flags among them.
+    """
+    _show_log_on_console()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and the wording is ours
+
+    mistakes: list[tuple[str, str]] = []
+
+    def job(config: DictConfig) -> Any:
+        with RunFolder(Path(HydraConfig.get().runtime.output_dir)) as folder:
+            try:
+                return task(config, folder)
+            except Interrupted as stop:
+                raise Interrupted(f"{stop}; go on with: {_command(name, folder)}") from None
+            except (FerlabError, OmegaConfBaseException, OSError) as error:
+                # Kept for the end: in a sweep the other jobs go on.
+                mistakes.append((" ".join(HydraConfig.get().overrides.task), _worded(error)))
+                return None
+
+    command = sys.argv
+    sys.argv = [command[0], *overrides]
+    try:
+        hydra.main(version_base="1.3", config_path=str(_conf()), config_name=name)(job)()
+    except (FerlabError, HydraException, OmegaConfBaseException) as error:
+        return _fail(_worded(error))
+    except Interrupted as stop:
+        return _fail(str(stop), status=130)
+    except KeyboardInterrupt:
+        return _fail("interrupted", status=130)
+    finally:
+        sys.argv = command
+    for overrides_of_job, line in mistakes:
+        _fail(f"[{overrides_of_job}] {line}" if len(mistakes) > 1 else line)
+    return 1 if mistakes else 0
+
+
+def _command(name: str, folder: RunFolder) -> str:
+    """Return the command that goes on with the run in `folder`."""
+    program = sys.argv[0]
+    start = ["python", program] if program.endswith(".py") else ["ferlab", name]
+    overrides = [
+        override
+        for override in HydraConfig.get().overrides.task
+        if not override.startswith("hydra.run.dir=")
+    ]
+    return shlex.join([*start, *overrides, f"hydra.run.dir={os.path.relpath(folder.path)}"])
+
+
+def _conf() -> Path:
+    """Return the folder of the configuration: inside the wheel, else the checkout's."""
+    installed = _PACKAGE / "conf"
+    return installed if installed.is_dir() else _PACKAGE.parents[1] / "conf"
+
+
+def _fail(message: str, status: int = 1) -> int:
+    print(f"ferlab: {message}", file=sys.stderr)
+    return status
+
+
+def _worded(error: Exception) -> str:
+    """Return what is wrong and what to do, in one line."""
+    if isinstance(error, FerlabError):
+        return str(error)
+    if isinstance(error, OSError):
+        what = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
+        return f"{what}; what was finished before is kept"
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, wanted = str(error.missing_cfg_file).rpartition("/")
+        known = ", ".join(error.options)
+        return f"there is no {group}={wanted}; {group} is one of {known}"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return "; ".join(lines[:2])
+
+
+class _Console(logging.Handler):
+    """Writes messages to standard output, above a progress bar where one is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stdout)
+        sys.stdout.flush()
+
+
+def _show_log_on_console() -> None:
+    console = _Console()
+    console.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("ferlab")
+    logger.handlers = [console]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    # Lightning announces devices that are not used and restored checkpoints; ours say the rest.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning", message=".*LeafSpec.*")

@@ -1,0 +1,166 @@
+"""`ferlab train`: images in, a finished run folder out."""
+
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+
+import lightning as L
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+from torch import Tensor
+
+from ferlab.data.datamodule import TEST_SPLITS, FaceDataModule
+from ferlab.emotions import EMOTIONS
+from ferlab.files import replacing, write_json
+from ferlab.instantiate import instantiate
+from ferlab.learning.callbacks import BestWeights, Checkpoints, History
+from ferlab.learning.classifier import EmotionClassifier
+from ferlab.learning.metrics import best_epoch
+from ferlab.learning.tensorboard import RunTensorBoard
+from ferlab.learning.trainer import describe_device, make_trainer
+from ferlab.networks.files import save_network
+from ferlab.reporting import figures, results
+from ferlab.runs import RunFolder, flatten
+from ferlab.stages.compose import make_classifier, make_data, plain
+from ferlab.stages.entry import run_stage
+
+log = logging.getLogger(__name__)
+
+
+def main(overrides: Sequence[str] | None = None) -> int:
+    """Run the stage with these overrides, or those of the command line; return the exit status."""
+    return run_stage("train", train, sys.argv[1:] if overrides is None else overrides)
+
+
+def train(config: DictConfig, folder: RunFolder) -> float:
+    """Train, evaluate and write the run; return the monitored metric of the best epoch.
+
+    A finished folder returns what it recorded; an interrupted training goes on by itself.
+    """
+    values = plain(config)
+    folder.check_configuration(values)
+    if (recorded := folder.recorded_metrics()) is not None:
+        log.info("finished before, nothing to do: %s", folder.path)
+        return recorded[config.monitor]
+
+    # Whatever can be wrong in the configuration is met here, before any image is read.
+    classifier = make_classifier(config)
+    data = make_data(config)
+    history, best = History(folder.history), BestWeights(config.monitor)
+    trainer = make_trainer(
+        folder.path,
+        accelerator=config.trainer.accelerator,
+        precision=config.trainer.precision,
+        max_epochs=config.trainer.max_epochs,
+        progress_bar=config.trainer.progress_bar and sys.stderr.isatty(),
+        callbacks=[
+            history,
+            best,
+            *(instantiate(node, f"callbacks.{name}") for name, node in config.callbacks.items()),
+            Checkpoints(folder.checkpoints, config.checkpoint.every),
+        ],
+    )
+
+    log.info("device  %s, precision %s", describe_device(trainer), trainer.precision)
+    log.info("model   %s, %s parameters", config.model.name, f"{classifier.n_parameters:,}")
+    log.info("%s", _describe_splits(data))
+    folder.open(values, describe_device(trainer), data.store.digest)
+    if config.logger is not None:
+        trainer.logger = instantiate(config.logger, "logger", folder=folder.path)
+
+    if folder.best_checkpoint.exists():  # training had ended, what comes after it had not
+        ended = torch.load(folder.best_checkpoint, weights_only=True, map_location="cpu")
+        classifier.load_state_dict(ended["state_dict"])
+        history.read(trainer)
+    else:
+        resumed = folder.last_checkpoint if folder.last_checkpoint.exists() else None
+        trainer.fit(classifier, datamodule=data, ckpt_path=resumed)
+        best.restore(classifier)
+        with replacing(folder.best_checkpoint) as partial:
+            trainer.save_checkpoint(partial, weights_only=True)
+
+    metrics = _finish(config, folder, trainer, classifier, data, history)
+    log.info("folder: %s", folder.path)
+    return metrics[config.monitor]
+
+
+def _finish(
+    config: DictConfig,
+    folder: RunFolder,
+    trainer: L.Trainer,
+    classifier: EmotionClassifier,
+    data: FaceDataModule,
+    history: History,
+) -> dict[str, float]:
+    """Judge the restored weights, write and say what came out, and return the metrics."""
+    row = best_epoch(history.rows, config.monitor)
+    log.info("best epoch %d of %d, its weights restored", row["epoch"], len(history.rows))
+    predictions = {"val": _predict(trainer, classifier, data, data.train_and_val_rows[1], {})}
+    if len(rows := data.test_rows):
+        predictions["test"] = _predict(trainer, classifier, data, rows, data.test_parts())
+    metrics = {
+        "epochs": len(history.rows),
+        "best_epoch": int(row["epoch"]),
+        "train/loss": row["train/loss"],
+        "train/accuracy": row["train/accuracy"],
+        **results.measure(predictions),
+    }
+
+    save_network(classifier.network, folder.model)
+    results.write_predictions(predictions, folder.predictions)
+    judged, predicted = list(predictions.items())[-1]
+    title = f"Model {config.model.name}, {judged}, {config.data.title}"
+    report = results.write_report(predicted, title, folder.report)
+    curves = figures.draw_curves(history.rows, f"Model {config.model.name}, {config.data.title}")
+    figures.save(curves, folder.report / "curves.png")
+    if isinstance(trainer.logger, RunTensorBoard):
+        matrix = figures.draw_confusion_matrix(predicted.confusion, title)
+        trainer.logger.log_result(
+            flatten(plain(config)), metrics, {f"{judged}/confusion": figures.to_image(matrix)}
+        )
+    write_json(folder.metrics, metrics)
+
+    log.info("\n%s\n\n%s", report, results.describe(predictions, metrics))
+    return metrics
+
+
+def _predict(
+    trainer: L.Trainer,
+    classifier: EmotionClassifier,
+    data: FaceDataModule,
+    rows: NDArray[np.int64],
+    parts: Mapping[str, NDArray[np.bool_]],
+) -> results.Predictions:
+    """Return the classifier's predictions for the store's images at `rows`, in that order."""
+    batches = trainer.predict(classifier, data.batches_of(rows))
+    assert batches is not None
+    return results.Predictions(
+        names=data.store.names[rows],
+        labels=data.store.labels[rows],
+        probabilities=torch.cat([batch for batch in batches if isinstance(batch, Tensor)]).numpy(),
+        parts=parts,
+    )
+
+
+def _describe_splits(data: FaceDataModule) -> str:
+    """Return a table of the images per split and class."""
+    train, val = data.train_and_val_rows
+    added = np.array([data.augmentation.extra.get(emotion, 0) for emotion in EMOTIONS])
+    counts = {
+        "train": data.store.class_counts(train),
+        "  + augmented": added,
+        "validation": data.store.class_counts(val),
+        **{
+            f"test/{split}" if split != "test" else "test": data.store.class_counts(rows)
+            for split in TEST_SPLITS
+            if len(rows := data.store.rows(split))
+        },
+    }
+    lines = [f"{'images':<16}{'all':>8}" + "".join(f"{emotion:>10}" for emotion in EMOTIONS)]
+    lines += [
+        f"{name:<16}{row.sum():>8}" + "".join(f"{count:>10}" for count in row)
+        for name, row in counts.items()
+    ]
+    return "\n".join(lines)
