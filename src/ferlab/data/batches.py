@@ -129,7 +129,7 @@ class EvalBatches:
     ) -> None:
         self._images = images.to(device)
         self._labels = labels.to(device)
-        self._batches = torch.from_numpy(rows).to(device).split(batch_size)
+        self._batches = torch.split(torch.from_numpy(rows).to(device), batch_size)
 
     def __len__(self) -> int:
         return len(self._batches)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
@@ -182,9 +183,7 @@ def _fingerprint(files: list[_ImageFile]) -> str:
 def _code_of_drawing() -> str:
     """Return a digest of the drawing code and Pillow's version: other faces, another cache."""
     code = Path(__file__).with_name("drawn.py").read_bytes()
-    return hashlib.blake2b(
-        code + f"{FORMAT} {Image.__version__}".encode(), digest_size=6
-    ).hexdigest()
+    return hashlib.blake2b(code + f"{FORMAT} {PIL.__version__}".encode(), digest_size=6).hexdigest()
 
 
 def _decode(files: list[_ImageFile]) -> ImageStore:

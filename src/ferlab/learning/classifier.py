@@ -107,7 +107,8 @@ class EmotionClassifier(L.LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Return the probabilities float32 (B, 7) of a batch."""
-        return self(batch.images).softmax(dim=1).cpu()
+        probabilities: Tensor = self(batch.images).softmax(dim=1)
+        return probabilities.cpu()
 
     @property
     def n_parameters(self) -> int:

@@ -87,7 +87,7 @@ def _pick_device(accelerator: str) -> str:
 def _computes_in_bf16(device: str) -> bool:
     """Tell whether bf16 matrix products run in hardware rather than emulated."""
     if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device == "cpu" and hasattr(torch.cpu, "get_capabilities"):
         capabilities = torch.cpu.get_capabilities()
         return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

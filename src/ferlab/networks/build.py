@@ -9,7 +9,7 @@ from ferlab.emotions import EMOTIONS
 from ferlab.networks.specs import INPUT_SHAPE, Convolution, Flatten, NetworkSpec, Row
 
 # Keras' defaults, in PyTorch's terms: its momentum 0.99 weighs the past, ours the present.
-BATCH_NORM = {"momentum": 0.01, "eps": 1e-3}
+MOMENTUM, EPSILON = 0.01, 1e-3
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -68,11 +68,11 @@ def _build_row(row: Row, n_inputs: int) -> nn.Module:
     if isinstance(row, Convolution):
         modules["conv"] = nn.Conv2d(n_inputs, row.filters, row.kernel, padding="same")
         if row.batch_norm:
-            modules["batch_norm"] = nn.BatchNorm2d(row.filters, **BATCH_NORM)
+            modules["batch_norm"] = nn.BatchNorm2d(row.filters, eps=EPSILON, momentum=MOMENTUM)
     else:
         modules["dense"] = nn.Linear(n_inputs, row.units)
         if row.batch_norm:
-            modules["batch_norm"] = nn.BatchNorm1d(row.units, **BATCH_NORM)
+            modules["batch_norm"] = nn.BatchNorm1d(row.units, eps=EPSILON, momentum=MOMENTUM)
     if row.activation != "none":
         modules["activation"] = _ACTIVATIONS[row.activation]()
     if isinstance(row, Convolution) and row.pool > 1:

@@ -1,6 +1,6 @@
 """Layer specs: a network as a list of rows, checked and measured before anything is built."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ferlab.checks import FerlabError, did_you_mean
@@ -133,12 +133,8 @@ def _parse_row(layer: object) -> Row:
             f"a row is `flatten` or a mapping with one of the keys conv, dense; got {layer!r}"
         )
     values = dict(layer)
-    if "conv" in values:
-        kind, row_type = "conv", Convolution
-        known = ["kernel", "batch_norm", "activation", "pool", "dropout"]
-    else:
-        kind, row_type = "dense", Dense
-        known = ["batch_norm", "activation", "dropout"]
+    kind = "conv" if "conv" in values else "dense"
+    row_type, known = _KINDS[kind]
     width = _positive_integer(kind, values.pop(kind))
     for key, value in values.items():
         if key not in known:
@@ -173,7 +169,12 @@ def _activation(key: str, value: object) -> None:
         )
 
 
-_CHECKS = {
+_KINDS: dict[str, tuple[type[Convolution] | type[Dense], tuple[str, ...]]] = {
+    "conv": (Convolution, ("kernel", "batch_norm", "activation", "pool", "dropout")),
+    "dense": (Dense, ("batch_norm", "activation", "dropout")),
+}
+
+_CHECKS: dict[str, Callable[[str, object], object]] = {
     "kernel": _positive_integer,
     "batch_norm": _boolean,
     "activation": _activation,

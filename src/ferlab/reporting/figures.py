@@ -3,7 +3,6 @@
 Drawn through matplotlib's object interface on the Agg canvas: no window, no global state.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from ferlab.emotions import EMOTIONS
+from ferlab.files import replacing
 
 # Okabe & Ito's vermilion beside a muted blue: apart for every kind of colour vision, and the dashes
 # keep them apart in grey
@@ -96,14 +96,9 @@ def to_image(figure: Figure) -> NDArray[np.uint8]:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write the figure as a PNG file, 150 pixels per inch, which appears complete or not at all."""
-    # no tempfile here: its files are unreadable for everybody else
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
+    """Write the figure as a PNG file, 150 pixels per inch, whole or not at all."""
+    with replacing(path) as partial:
         figure.savefig(partial, dpi=150, format="png")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _new_figure(width: float, height: float, title: str) -> Figure:

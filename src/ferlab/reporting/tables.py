@@ -154,7 +154,8 @@ def _predicted(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) ->
             f"the network's output is not a number for {broken} of {len(labels)} images;"
             " its training diverged, try a smaller learning rate"
         )
-    return probabilities.argmax(axis=1)
+    predicted: NDArray[np.int64] = probabilities.argmax(axis=1)
+    return predicted
 
 
 def _average(
