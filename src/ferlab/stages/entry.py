@@ -41,6 +41,7 @@ def run_stage(
     def job(config: DictConfig) -> Any:
         with RunFolder(Path(HydraConfig.get().runtime.output_dir)) as folder:
             try:
+                _refuse_merged_groups()
                 return task(config, folder)
             except Interrupted as stop:
                 raise Interrupted(f"{stop}; go on with: {_command(name, folder)}") from None
@@ -78,6 +79,17 @@ def _command(name: str, folder: RunFolder) -> str:
     return shlex.join([*start, *overrides, f"hydra.run.dir={os.path.relpath(folder.path)}"])
 
 
+def _refuse_merged_groups() -> None:
+    """Raise FerlabError for `model=[A,B]`: Hydra would merge the two networks, silently."""
+    for override in HydraConfig.get().overrides.task:
+        group, _, choice = override.partition("=")
+        if choice.startswith("[") and (_conf() / group).is_dir():
+            raise FerlabError(
+                f"{override} would merge them into one; "
+                f"name one, or sweep with -m {group}={choice.strip('[]')}"
+            )
+
+
 def _conf() -> Path:
     """Return the folder of the configuration: inside the wheel, else the checkout's."""
     installed = _PACKAGE / "conf"
@@ -93,13 +105,13 @@ def _worded(error: Exception) -> str:
     """Return what is wrong and what to do, in one line."""
     if isinstance(error, FerlabError):
         return str(error)
-    if isinstance(error, OSError):
-        what = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
-        return f"{what}; what was finished before is kept"
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, wanted = str(error.missing_cfg_file).rpartition("/")
         known = ", ".join(error.options)
         return f"there is no {group}={wanted}; {group} is one of {known}"
+    if isinstance(error, OSError):
+        what = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
+        return f"{what}; what was finished before is kept"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return "; ".join(lines[:2])
 

@@ -1,0 +1,75 @@
+"""What all tests share: a cache of their own, and `ferlab train` on something tiny."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from ferlab.cli import main
+
+torch.set_num_threads(1)  # tiny networks gain nothing from two, and lose much on a busy machine
+
+TINY = [
+    "data=drawn",
+    "data.size=140",
+    "data.batch_size=16",
+    "augment=none",
+    "model.layers=[{conv: 4, kernel: 3, batch_norm: true, pool: 4, dropout: 0.25}, flatten,"
+    " {dense: 8, dropout: 0.25}]",
+    "trainer.accelerator=cpu",
+    "trainer.precision=32-true",
+    "trainer.max_epochs=3",
+]
+
+
+@pytest.fixture(scope="session")
+def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def apart_from_this_machine(
+    tmp_path: Path, session_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run each test in an empty folder, with a cache that only the tests use."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FERLAB_CACHE", str(session_cache))
+    monkeypatch.delenv("FERLAB_DATA", raising=False)
+
+
+@pytest.fixture
+def train(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """`ferlab train` on tiny drawn data: overrides to exit status, standard output, error."""
+
+    def run(*overrides: str) -> tuple[int, str, str]:
+        capfd.readouterr()
+        flags = [override for override in overrides if override.startswith("-")]
+        values = [override for override in overrides if not override.startswith("-")]
+        status = main(["train", *flags, *TINY, *values])
+        out, err = capfd.readouterr()
+        return status, out, err
+
+    return run
+
+
+class Outcome:
+    """What a run came to, less what depends on the clock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.metrics = json.loads((folder / "metrics.json").read_text())
+        with (folder / "history.csv").open(newline="") as file:
+            self.history = [
+                {key: row[key] for key in row if key not in ("seconds", "images_per_second")}
+                for row in csv.DictReader(file)
+            ]
+        best = torch.load(folder / "checkpoints/best.ckpt", weights_only=True)
+        self.weights = best["state_dict"]
+
+    def assert_equal(self, other: "Outcome") -> None:
+        assert self.metrics == other.metrics
+        assert self.history == other.history
+        assert self.weights.keys() == other.weights.keys()
+        assert all(torch.equal(self.weights[name], other.weights[name]) for name in self.weights)

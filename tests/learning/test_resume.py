@@ -1,0 +1,127 @@
+"""A training that is stopped goes on as if nothing had happened."""
+
+import re
+import shlex
+import signal
+from pathlib import Path
+
+import pytest
+from conftest import Outcome
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from ferlab.cli import main
+from ferlab.learning.classifier import EmotionClassifier
+from ferlab.stages import train as stage
+
+# All that has a state: dropout, batch normalisation, moments, plateau, early stopping, best weights.
+RUN = [
+    "augment=report",
+    "augment.extra={disgust: 20, surprise: 0, angry: 0, fear: 0}",
+    "augment.apply_to=all",
+    "augment.frozen=false",
+    "scheduler.patience=0",
+    "callbacks.early_stopping.patience=2",
+    "trainer.max_epochs=5",
+    "optimizer.lr=0.01",
+]
+
+
+@pytest.fixture
+def undisturbed(train):
+    status, _, err = train(*RUN, "hydra.run.dir=undisturbed")
+    assert status == 0, err
+    return Outcome(Path("undisturbed"))
+
+
+def at_batch(monkeypatch, epoch, batch, action):
+    """Call `action` once, in the middle of the given batch."""
+    step = EmotionClassifier.training_step
+
+    def step_with_action(module, data, batch_idx):
+        if (module.current_epoch, batch_idx) == (epoch, batch):
+            monkeypatch.setattr(EmotionClassifier, "training_step", step)
+            action()
+        return step(module, data, batch_idx)
+
+    monkeypatch.setattr(EmotionClassifier, "training_step", step_with_action)
+
+
+class PowerCut(BaseException):
+    """The process is gone: what is on the disk is all there is."""
+
+
+def cut_power():
+    raise PowerCut
+
+
+@pytest.mark.parametrize("place", [(0, 0), (0, 4), (1, 1), (2, 6), (3, 3)])
+def test_a_signal_at_any_batch_loses_nothing(train, undisturbed, monkeypatch, place):
+    at_batch(monkeypatch, *place, lambda: signal.raise_signal(signal.SIGTERM))
+    status, _, err = train(*RUN, "hydra.run.dir=stopped")
+    assert status == 130
+    assert "stopped by SIGTERM" in err
+    assert not Path("stopped/metrics.json").exists()
+
+    status, _, err = train(*RUN, "hydra.run.dir=stopped")
+    assert status == 0, err
+    Outcome(Path("stopped")).assert_equal(undisturbed)
+
+
+@pytest.mark.parametrize("place", [(0, 3), (2, 0), (3, 5)])
+def test_a_killed_training_goes_on_from_its_last_checkpoint(
+    train, undisturbed, monkeypatch, place
+):
+    at_batch(monkeypatch, *place, cut_power)
+    with pytest.raises(PowerCut):
+        train(*RUN, "hydra.run.dir=killed", "checkpoint.every=1e-9")
+    assert Path("killed/checkpoints/last.ckpt").exists()
+
+    status, _, err = train(*RUN, "hydra.run.dir=killed", "checkpoint.every=1e-9")
+    assert status == 0, err
+    Outcome(Path("killed")).assert_equal(undisturbed)
+
+
+def test_a_run_killed_during_its_report_is_reported_without_training_again(
+    train, undisturbed, monkeypatch
+):
+    def killed(*_):
+        raise PowerCut
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "write_json", killed)
+        with pytest.raises(PowerCut):
+            train(*RUN, "hydra.run.dir=killed")
+    at_batch(monkeypatch, 0, 0, cut_power)
+
+    status, _, err = train(*RUN, "hydra.run.dir=killed")
+    assert status == 0, err
+    Outcome(Path("killed")).assert_equal(undisturbed)
+    assert points("killed") == points("undisturbed")
+
+
+def test_the_line_after_a_signal_is_the_command_that_goes_on(
+    train, undisturbed, monkeypatch, capfd
+):
+    at_batch(monkeypatch, 1, 2, lambda: signal.raise_signal(signal.SIGINT))
+    _, _, err = train(*RUN, "hydra.run.dir=stopped")
+    command = re.search("go on with: (.*)", err)[1]
+    assert main(["train", *shlex.split(command)[2:]]) == 0
+    Outcome(Path("stopped")).assert_equal(undisturbed)
+
+
+def points(folder):
+    """Return (tag, step, value) of every scalar in a folder's TensorBoard files, in order."""
+    events = EventAccumulator(folder).Reload()
+    return [
+        (tag, event.step, event.value)
+        for tag in sorted(events.Tags()["scalars"])
+        if tag not in ("seconds", "images_per_second")
+        for event in events.Scalars(tag)
+    ]
+
+
+def test_tensorboard_shows_each_epoch_of_a_resumed_training_once(train, undisturbed, monkeypatch):
+    at_batch(monkeypatch, 2, 3, lambda: signal.raise_signal(signal.SIGTERM))
+    train(*RUN, "hydra.run.dir=stopped")
+    train(*RUN, "hydra.run.dir=stopped")
+    assert points("stopped") == points("undisturbed")

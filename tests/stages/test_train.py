@@ -1,0 +1,207 @@
+"""`ferlab train` from its command line to its folder."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from conftest import Outcome
+from PIL import Image
+from sklearn.metrics import accuracy_score
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from ferlab.cli import main
+from ferlab.emotions import EMOTIONS
+
+
+@pytest.fixture
+def finished(train):
+    status, out, err = train("hydra.run.dir=run")
+    assert status == 0, err
+    return Path("run"), out
+
+
+def test_a_run_folder_is_complete(finished):
+    folder, _ = finished
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert {name for name in files if not name.startswith("events.out")} == {
+        "config.yaml",
+        "environment.json",
+        "train.log",
+        "history.csv",
+        "metrics.json",
+        "predictions.npz",
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+        "model/model.safetensors",
+        "model/model.yaml",
+        "report/curves.png",
+        "report/confusion_matrix.png",
+        "report/classification_report.txt",
+        "report/classification_report.csv",
+        "report/classification_report.json",
+    }
+    assert any(name.startswith("events.out") for name in files)
+
+
+def test_the_recorded_configuration_is_resolved_and_plain(finished):
+    config = yaml.safe_load((finished[0] / "config.yaml").read_text())
+    assert config["data"]["source"]["size"] == 140
+    assert config["callbacks"]["early_stopping"]["monitor"] == "val/accuracy"
+    assert "${" not in (finished[0] / "config.yaml").read_text()
+
+
+def test_metrics_follow_from_the_predictions(finished):
+    metrics = json.loads((finished[0] / "metrics.json").read_text())
+    predictions = np.load(finished[0] / "predictions.npz", allow_pickle=False)
+    for split in ("val", "test"):
+        probabilities = predictions[f"{split}_probabilities"]
+        assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+        predicted = probabilities.argmax(axis=1)
+        labels = predictions[f"{split}_labels"]
+        assert metrics[f"{split}/accuracy"] == accuracy_score(labels, predicted)
+        for label, name in zip(labels, predictions[f"{split}_names"], strict=True):
+            assert EMOTIONS[label] in name
+    public = predictions["test_public"]
+    assert public.sum() == 14
+    assert metrics["test/public/accuracy"] == accuracy_score(
+        predictions["test_labels"][public], predictions["test_probabilities"][public].argmax(axis=1)
+    )
+
+
+def test_the_restored_weights_are_those_of_the_best_epoch(finished):
+    metrics = json.loads((finished[0] / "metrics.json").read_text())
+    with (finished[0] / "history.csv").open(newline="") as file:
+        accuracies = [float(row["val/accuracy"]) for row in csv.DictReader(file)]
+    assert metrics["epochs"] == len(accuracies)
+    assert metrics["best_epoch"] == accuracies.index(max(accuracies)) + 1
+    assert metrics["val/accuracy"] == pytest.approx(max(accuracies), abs=1e-6)
+
+
+def test_the_console_says_what_was_chosen_and_what_came_out(finished):
+    folder, out = finished
+    for expected in ("cpu", "32-true", "drawn", "train", "validation", "disgust", "macro avg"):
+        assert expected in out
+    assert str(folder) in out
+    assert "faces drawn by the program (not FER-2013)" in out
+    log = (folder / "train.log").read_text()
+    assert "disgust" in log
+    assert "macro avg" in log
+
+
+def test_the_same_command_gives_the_same_numbers(train, finished):
+    train("hydra.run.dir=again")
+    Outcome(Path("again")).assert_equal(Outcome(finished[0]))
+
+
+def test_another_seed_gives_another_training(train, finished):
+    train("hydra.run.dir=other", "seed=1")
+    assert Outcome(Path("other")).history != Outcome(finished[0]).history
+
+
+def test_a_finished_folder_is_left_as_it_is(train, finished):
+    folder, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    status, out, _ = train("hydra.run.dir=run")
+    assert status == 0
+    assert "finished before" in out
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_a_folder_refuses_another_configuration_and_names_the_key(train, finished):
+    status, _, err = train("hydra.run.dir=run", "optimizer.lr=0.123")
+    assert status == 1
+    assert "optimizer.lr" in err
+    assert "0.123" in err
+
+
+def test_tensorboard_holds_curves_confusion_and_hyperparameters(finished):
+    events = EventAccumulator(str(finished[0]), size_guidance={"tensors": 0}).Reload()
+    scalars = events.Tags()["scalars"]
+    for tag in ("train/loss", "val/loss", "train/accuracy", "val/accuracy", "learning_rate"):
+        assert [event.step for event in events.Scalars(tag)] == [1, 2, 3]
+    assert "hp/test/accuracy" in scalars
+    assert "test/confusion" in events.Tags()["images"]
+    assert "custom_scalars__config__" in events.Tags()["tensors"]
+    assert "_hparams_/session_start_info" in events.summary_metadata
+
+
+def test_sgd_trains_too(train):
+    status, _, err = train("optimizer=sgd", "scheduler=none", "trainer.max_epochs=1")
+    assert status == 0, err
+    assert list(Path("outputs/train").iterdir())[0].name == "F-sgd"
+
+
+def test_a_sweep_trains_each_combination(train):
+    status, _, err = train("-m", "seed=0,1", "hydra.sweep.dir=sweep", "trainer.max_epochs=1")
+    assert status == 0, err
+    assert len(list(Path("sweep").glob("*/metrics.json"))) == 2
+
+
+def test_a_failed_job_does_not_stop_a_sweep_and_is_named_at_its_end(train):
+    status, _, err = train(
+        "-m", "optimizer.lr=-1,0.1", "hydra.sweep.dir=sweep", "trainer.max_epochs=1"
+    )
+    assert status == 1
+    assert "optimizer.lr must be a number > 0; got -1" in err
+    assert len(list(Path("sweep").glob("*/metrics.json"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model=G", "there is no model=G; model is one of F"),
+        ("optimizer.lr=-1", "optimizer.lr must be a number > 0; got -1"),
+        ("optimizer.lr=fast", "optimizer.lr must be a number > 0; got 'fast'"),
+        ("optimizer.lrr=1", "Could not override 'optimizer.lrr'"),
+        ("optimizer.weight_decay=-1", "optimizer: Invalid weight_decay value: -1"),
+        ("scheduler.factor=2", "scheduler: Factor should be < 1.0"),
+        ("model.layers.0.kernel=three", "layer 0: kernel must be a positive integer; got 'three'"),
+        ("trainer.max_epochs=-3", "trainer.max_epochs must be an integer >= 1; got -3"),
+        ("trainer.precision=16", "trainer.precision must be one of"),
+        ("trainer.accelerator=gpu", "trainer.accelerator must be one of"),
+        ("data.val_fraction=1.5", "data.val_fraction must be a number > 0 and < 1; got 1.5"),
+        ("data.batch_size=0", "data.batch_size must be an integer >= 2; got 0"),
+        ("data.size=7", "data.size"),
+        ("seed=-1", "seed must be an integer >= 0; got -1"),
+        ("seed=null", "seed must be an integer"),
+        ("monitor=val/f1", "monitor must be one of val/accuracy, val/loss"),
+        ("checkpoint.every=0", "checkpoint.every must be a number > 0"),
+        ("callbacks.early_stopping.patience=0", "callbacks.early_stopping.patience must be"),
+        ("+augment.extra.joy=5", "augment.extra has no class 'joy'"),
+        ("+augment.transforms.rotation=-5", "augment.transforms.rotation must be a number"),
+        ("+augment.transforms.shear=5", "augment.transforms has no 'shear'"),
+        ("augment.apply_to=none", "augment.apply_to must be one of extra, all"),
+        ("data.source._target_=ferlab.nowhere", "data.source"),
+        ("optimizer._target_=torch.optim.Adamm", "optimizer"),
+        ("model=[F,F]", "model=[F,F] would merge them into one; name one, or sweep with -m"),
+        ("nonsense", "nonsense"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_no_folder(train, override, message):
+    status, _, err = train(override)
+    assert status == 1
+    lines = [line for line in err.splitlines() if line]
+    assert len(lines) == 1, err
+    assert lines[0].startswith("ferlab: ")
+    assert message in lines[0]
+    assert not list(Path().iterdir())
+
+
+def test_a_wrong_image_is_one_line_and_leaves_no_folder(capfd):
+    for part, prefix in (("train", "Training"), ("test", "PublicTest")):
+        for emotion in EMOTIONS:
+            Path("faces", part, emotion).mkdir(parents=True)
+            for number in range(2):
+                pixels = np.random.default_rng(number).integers(0, 256, (48, 48), dtype=np.uint8)
+                Image.fromarray(pixels).save(f"faces/{part}/{emotion}/{prefix}_{number}.jpg")
+    Image.new("L", (50, 50)).save("faces/train/happy/Training_9.jpg")
+    capfd.readouterr()
+    status = main(["train", "data.root=faces"])
+    err = capfd.readouterr().err
+    assert status == 1
+    assert "Training_9.jpg is 50×50 pixels" in err
+    assert len(err.strip().splitlines()) == 1
+    assert [path.name for path in Path().iterdir()] == ["faces"]
