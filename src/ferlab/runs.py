@@ -133,7 +133,7 @@ class RunFolder:
                     f"{self.path} was begun with other images; choose another hydra.run.dir"
                 )
         else:
-            write_json(self.environment, _describe_environment(device, data_digest))
+            write_json(self.environment, {**describe_environment(device), "data": data_digest})
         write_text(self.config, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
         file = logging.FileHandler(self.log, encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
@@ -158,12 +158,12 @@ def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
         yield prefix, value
 
 
-def _describe_environment(device: str, data_digest: str) -> dict[str, object]:
+def describe_environment(device: str) -> dict[str, object]:
+    """Return versions, device, commit and command line; no environment variable, for secrets."""
     return {
         "command": sys.argv,
         "commit": _git_commit(),
         "device": device,
-        "data": data_digest,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in PACKAGES},

@@ -13,7 +13,7 @@ from ferlab.cli import main
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.stages import train as stage
 
-# All that has a state: dropout, batch normalisation, moments, plateau, early stopping, best weights.
+# All that has a state: dropout, normalisation, moments, plateau, early stopping, best weights.
 RUN = [
     "augment=report",
     "augment.extra={disgust: 20, surprise: 0, angry: 0, fear: 0}",
@@ -68,9 +68,7 @@ def test_a_signal_at_any_batch_loses_nothing(train, undisturbed, monkeypatch, pl
 
 
 @pytest.mark.parametrize("place", [(0, 3), (2, 0), (3, 5)])
-def test_a_killed_training_goes_on_from_its_last_checkpoint(
-    train, undisturbed, monkeypatch, place
-):
+def test_a_killed_training_goes_on_from_its_last_checkpoint(train, undisturbed, monkeypatch, place):
     at_batch(monkeypatch, *place, cut_power)
     with pytest.raises(PowerCut):
         train(*RUN, "hydra.run.dir=killed", "checkpoint.every=1e-9")

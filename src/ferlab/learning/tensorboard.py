@@ -48,9 +48,12 @@ class RunTensorBoard(TensorBoardLogger):
         """
         for name, image in images.items():
             self.experiment.add_image(name, image, dataformats="HWC")
-        self.log_hyperparams(
-            dict(hyperparameters), {f"hp/{name}": value for name, value in metrics.items()}
-        )
+        swept = {
+            name: value
+            for name, value in hyperparameters.items()
+            if not name.startswith("model.layers") and not name.endswith("_partial_")
+        }
+        self.log_hyperparams(swept, {f"hp/{name}": value for name, value in metrics.items()})
         self.save()
 
     def save(self) -> None:

@@ -112,7 +112,7 @@ def _worded(error: Exception) -> str:
     if isinstance(error, OSError):
         what = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
         return f"{what}; what was finished before is kept"
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
     return "; ".join(lines[:2])
 
 

@@ -1,6 +1,7 @@
 """`ferlab train`: images in, a finished run folder out."""
 
 import logging
+import os
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -42,7 +43,7 @@ def train(config: DictConfig, folder: RunFolder) -> float:
     values = plain(config)
     folder.check_configuration(values)
     if (recorded := folder.recorded_metrics()) is not None:
-        log.info("finished before, nothing to do: %s", folder.path)
+        log.info("finished before, nothing to do: %s", os.path.relpath(folder.path))
         return recorded[config.monitor]
 
     # Whatever can be wrong in the configuration is met here, before any image is read.
@@ -82,7 +83,7 @@ def train(config: DictConfig, folder: RunFolder) -> float:
             trainer.save_checkpoint(partial, weights_only=True)
 
     metrics = _finish(config, folder, trainer, classifier, data, history)
-    log.info("folder: %s", folder.path)
+    log.info("folder: %s", os.path.relpath(folder.path))
     return metrics[config.monitor]
 
 

@@ -1,0 +1,57 @@
+"""What steers a training: the plateau, early stopping, the choice of the best epoch."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+
+def history(folder):
+    with Path(folder, "history.csv").open(newline="") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def test_the_learning_rate_falls_after_an_epoch_without_improvement(train):
+    train("hydra.run.dir=run", "scheduler.patience=0", "trainer.max_epochs=8", "optimizer.lr=0.01")
+    rows = history("run")
+    rate, best = 0.01, -1.0
+    for row in rows:
+        assert row["learning_rate"] == pytest.approx(rate)
+        if row["val/accuracy"] > best * (1 + 1e-4):  # ReduceLROnPlateau's relative threshold
+            best = row["val/accuracy"]
+        else:
+            rate *= 0.5
+    assert rate < 0.01
+
+
+def test_training_ends_when_nothing_has_improved_for_the_patience(train):
+    train("hydra.run.dir=run", "callbacks.early_stopping.patience=1", "trainer.max_epochs=30")
+    accuracies = [row["val/accuracy"] for row in history("run")]
+    *before, last = accuracies
+    assert len(accuracies) < 30
+    assert last <= max(before)
+    assert all(b > max(before[:i]) for i, b in enumerate(before) if i)
+
+
+def test_by_validation_loss_the_lowest_is_the_best(train):
+    train("hydra.run.dir=run", "monitor=val/loss", "optimizer.lr=0.05", "trainer.max_epochs=6")
+    metrics = json.loads(Path("run/metrics.json").read_text())
+    losses = [row["val/loss"] for row in history("run")]
+    assert metrics["best_epoch"] == losses.index(min(losses)) + 1
+    assert metrics["val/loss"] == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_training_learns_what_the_drawn_faces_show(train):
+    layers = "model.layers=[{conv: 16, batch_norm: true, pool: 2}, {conv: 32, batch_norm: true,"
+    status, _, err = train(
+        "hydra.run.dir=run",
+        "data.size=700",
+        layers + " pool: 4}, flatten, {dense: 32}]",
+        "trainer.max_epochs=8",
+        "optimizer.lr=0.003",
+    )
+    assert status == 0, err
+    rows = history("run")
+    assert rows[-1]["train/loss"] < rows[0]["train/loss"] * 2 / 3
+    assert max(row["val/accuracy"] for row in rows) > 0.4  # a quarter is the largest class

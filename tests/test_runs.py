@@ -1,0 +1,76 @@
+"""A run's folder and the rule that it belongs to one configuration."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from ferlab.checks import FerlabError
+from ferlab.runs import RunFolder
+
+CONFIG = {"seed": 0, "data": {"root": "/here"}, "model": {"layers": [{"conv": 4}, "flatten"]}}
+
+
+@pytest.fixture
+def begun(tmp_path):
+    with RunFolder(tmp_path / "run") as folder:
+        folder.open(CONFIG, "cpu", data_digest="abc")
+    return folder
+
+
+def test_the_same_configuration_goes_on(begun):
+    begun.check_configuration(CONFIG)
+    with begun:
+        begun.open(CONFIG, "cpu", data_digest="abc")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({**CONFIG, "seed": 1}, r"seed \(0 there, 1 now\)"),
+        ({**CONFIG, "model": {"layers": [{"conv": 8}, "flatten"]}}, r"model\.layers\.0\.conv"),
+        ({**CONFIG, "model": {"layers": [{"conv": 4}]}}, r"model\.layers\.1 \(flatten there, abs"),
+        ({**CONFIG, "monitor": "val/loss"}, r"monitor \(absent there, val/loss now\)"),
+    ],
+)
+def test_what_changes_the_result_is_refused_by_name(begun, changed, message):
+    with pytest.raises(FerlabError, match=message):
+        begun.check_configuration(changed)
+
+
+def test_what_does_not_change_the_result_may_differ(begun):
+    begun.check_configuration({**CONFIG, "data": {"root": "/elsewhere"}, "logger": None})
+
+
+def test_other_images_are_refused(begun):
+    with pytest.raises(FerlabError, match="other images"):
+        begun.open(CONFIG, "cpu", data_digest="xyz")
+
+
+def test_damaged_files_are_named(begun):
+    begun.metrics.write_text('{"val/acc')
+    with pytest.raises(FerlabError, match="metrics.json is damaged"):
+        begun.recorded_metrics()
+    begun.config.write_text("a: [")
+    with pytest.raises(FerlabError, match="config.yaml is damaged"):
+        begun.check_configuration(CONFIG)
+
+
+def test_the_log_holds_what_was_said_before_the_folder_was_opened(tmp_path):
+    logger = logging.getLogger("ferlab")
+    logger.setLevel(logging.INFO)
+    with RunFolder(tmp_path / "run") as folder:
+        logger.info("early")
+        folder.open(CONFIG, "cpu", data_digest="abc")
+        logger.info("late")
+    logger.info("afterwards")
+    lines = folder.log.read_text().splitlines()
+    assert [line.split("  ")[1] for line in lines] == ["early", "late"]
+
+
+def test_an_unused_folder_is_removed_with_its_empty_parents_and_nothing_else(tmp_path):
+    Path("outputs/train/mine").mkdir(parents=True)
+    Path("outputs/train/F-adam/now").mkdir(parents=True)
+    with RunFolder(Path("outputs/train/F-adam/now").resolve()):
+        pass
+    assert [path.name for path in Path("outputs/train").iterdir()] == ["mine"]
