@@ -93,6 +93,10 @@ class TargetedAugmentation:
     @staticmethod
     def _draw(members: Tensor, count: int, generator: torch.Generator) -> Tensor:
         """Return `count` positions out of `members`, each equally often, give or take one."""
-        rounds = -(-count // len(members))
-        rows = [members[torch.randperm(len(members), generator=generator)] for _ in range(rounds)]
-        return torch.cat(rows)[:count] if rows else members[:0]
+        if not count:
+            return members[:0]
+        if not len(members):
+            raise FerlabError("augment.extra names a class that has no training image")
+        rounds = range(-(-count // len(members)))
+        rows = [members[torch.randperm(len(members), generator=generator)] for _ in rounds]
+        return torch.cat(rows)[:count]

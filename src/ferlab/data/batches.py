@@ -129,7 +129,9 @@ class EvalBatches:
     ) -> None:
         self._images = images.to(device)
         self._labels = labels.to(device)
-        self._batches = torch.split(torch.from_numpy(rows).to(device), batch_size)
+        self._batches = (
+            torch.split(torch.from_numpy(rows).to(device), batch_size) if len(rows) else ()
+        )
 
     def __len__(self) -> int:
         return len(self._batches)

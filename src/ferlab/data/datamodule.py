@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ferlab.augment.targeted import TargetedAugmentation
-from ferlab.checks import check_integer
+from ferlab.checks import check_integer, check_number
 from ferlab.data.batches import EvalBatches, TrainBatches
 from ferlab.data.splits import stratified_split
 from ferlab.data.store import SPLITS, ImageStore
@@ -46,7 +46,7 @@ class FaceDataModule(L.LightningDataModule):
         self.augmentation = augmentation or TargetedAugmentation()
         self.batch_size = check_integer("data.batch_size", batch_size, at_least=2)
         self.eval_batch_size = check_integer("data.eval_batch_size", eval_batch_size, at_least=1)
-        self.val_fraction = val_fraction
+        self.val_fraction = check_number("data.val_fraction", val_fraction, above=0, below=1)
         self.seed = check_integer("seed", seed, at_least=0)
         self._source = source
         self._resident: tuple[Tensor, Tensor] | None = None

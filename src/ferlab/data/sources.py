@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ferlab.checks import FerlabError, did_you_mean
 from ferlab.data.drawn import draw_store
-from ferlab.data.store import FORMAT, SIDE, SPLITS, ImageStore, cached, default_cache
+from ferlab.data.store import FORMAT, SIDE, SPLITS, ImageStore, cache_folder, cached
 from ferlab.emotions import EMOTIONS
 
 KAGGLE_HANDLE = "msambare/fer2013/versions/1"  # with its version: the cache answers offline
@@ -33,14 +33,14 @@ def fer2013(root: str | None = None, cache: str | None = None) -> ImageStore:
 
     Args:
         root: folder that holds `train/<class>/` and `test/<class>/`; None: see `find_root`.
-        cache: folder for decoded stores; None is `default_cache()`.
+        cache: folder for decoded stores; None: see `cache_folder`.
 
     Raises:
         FerlabError: no data, or data that cannot be FER-2013; the message names the file.
     """
     folder = find_root(root)
     files = list(_scan(folder))
-    store_folder = (Path(cache) if cache else default_cache()) / f"tree-{_fingerprint(files)}"
+    store_folder = cache_folder(cache) / f"tree-{_fingerprint(files)}"
     log.info("data: FER-2013 from %s", folder)
     return cached(store_folder, lambda: _decode(files))
 
@@ -49,7 +49,7 @@ def drawn(size: int, seed: int = 0, cache: str | None = None) -> ImageStore:
     """Return `size` faces drawn by the program, cached like the real ones; see `draw_store`."""
     log.info("data: %s faces drawn by the program (seed %s), not FER-2013", size, seed)
     key = f"drawn-{size}-{seed}-{_code_of_drawing()}"
-    store_folder = (Path(cache) if cache else default_cache()) / key
+    store_folder = cache_folder(cache) / key
     return cached(store_folder, lambda: draw_store(size, seed))
 
 
@@ -65,7 +65,7 @@ def find_root(root: str | None = None) -> Path:
     """
     for name, named in (("data.root", root), ("FERLAB_DATA", os.environ.get("FERLAB_DATA"))):
         if named:
-            folder = Path(named).expanduser()
+            folder = Path(os.path.expanduser(named))
             if not folder.is_dir():
                 problem = "is not a folder" if folder.exists() else "does not exist"
                 raise FerlabError(
@@ -225,5 +225,5 @@ def _read_image(path: str) -> NDArray[np.uint8]:
                     f"{path} is not 8-bit grey (mode {image.mode}); convert it or remove it"
                 )
             return np.asarray(image, dtype=np.uint8)
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises on damaged files
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise FerlabError(f"{path} cannot be decoded ({error}); replace it or remove it") from error

@@ -15,9 +15,9 @@ def stratified_split(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return positions of train and of validation images, each ascending.
 
-    Every class gives `val_fraction` of its images to validation (at least one, not all), to the
-    image wherever the twins allow it. Images with equal hashes (identical pixels, whatever their
-    labels) stay on one side.
+    Every class gives `val_fraction` of its images to validation (at least one, not all): to the
+    image, or a few less where twins leave no other choice. Images with equal hashes (identical
+    pixels, whatever their labels) stay on one side.
 
     Args:
         labels: int64 (N,), canonical order.

@@ -97,9 +97,8 @@ class ImageStore:
             try:
                 os.replace(partial, folder)
             except OSError:  # another process was first, or what lies there is damaged
-                if not _is_whole(folder):
-                    shutil.rmtree(folder, ignore_errors=True)
-                    os.replace(partial, folder)
+                for file in list(partial.iterdir()):  # one by one: no process sees one missing
+                    os.replace(file, folder / file.name)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
@@ -134,10 +133,10 @@ def cached(folder: Path, build: Callable[[], ImageStore]) -> ImageStore:
     return ImageStore.load(folder)
 
 
-def default_cache() -> Path:
-    """Return the folder for decoded stores: $FERLAB_CACHE, else ferlab in the user's cache."""
-    if chosen := os.environ.get("FERLAB_CACHE"):
-        return Path(chosen)
+def cache_folder(chosen: str | None = None) -> Path:
+    """Return the folder for decoded stores: `chosen`, $FERLAB_CACHE, or in the user's cache."""
+    if named := chosen or os.environ.get("FERLAB_CACHE"):
+        return Path(os.path.expanduser(named))
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ferlab"
 
 
@@ -152,5 +151,5 @@ def _is_whole(folder: Path) -> bool:
             len(np.load(folder / f"{column}.npy", mmap_mode="r")) == manifest["images"]
             for column in _COLUMNS
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, EOFError, ValueError, KeyError, TypeError):
         return False

@@ -1,0 +1,155 @@
+"""The datamodule: nothing that validates or tests is ever trained on."""
+
+import numpy as np
+import pytest
+import torch
+from faces import make_store
+
+from ferlab.augment.targeted import TargetedAugmentation
+from ferlab.augment.transforms import RandomTransforms
+from ferlab.checks import FerlabError
+from ferlab.data.datamodule import FaceDataModule
+
+N = 10  # images per class and split
+
+
+def module(store=None, **options):
+    store = make_store(N) if store is None else store
+    return FaceDataModule(lambda: store, **options)
+
+
+def pixels(batches):
+    images = torch.cat([batch.images for batch in batches])
+    return [image.tobytes() for image in (images * 255).round().byte().numpy()]
+
+
+def pixels_at(store, rows):
+    return [store.images[row].tobytes() for row in rows]
+
+
+@pytest.mark.parametrize("twins", [0, 30])
+def test_train_and_validation_share_the_training_images_between_them(twins):
+    store = make_store(N, splits=("training",), twins=twins)
+    data = module(store, val_fraction=0.3)
+    train, val = data.train_and_val_rows
+    assert sorted([*train, *val]) == store.rows("training").tolist()
+    assert not set(store.hashes[train]) & set(store.hashes[val])
+    if not twins:
+        assert store.class_counts(val).tolist() == [3] * 7
+
+
+def test_no_test_image_is_in_train_or_validation():
+    store = make_store(N, splits=("private", "test", "training", "public"))
+    data = module(store)
+    train, val = data.train_and_val_rows
+    assert sorted([*train, *val]) == store.rows("training").tolist()
+    assert data.test_rows.tolist() == store.rows("public", "private", "test").tolist()
+    assert len(data.test_rows) == 3 * 7 * N
+
+
+def test_only_train_images_are_trained_on_and_no_copy_of_the_others():
+    store = make_store(N)
+    augmentation = TargetedAugmentation(RandomTransforms(flip=1.0), {"happy": 34}, apply_to="all")
+    data = module(store, augmentation=augmentation, batch_size=4, val_fraction=0.2)
+    mirrored = torch.cat([batch.images for batch in data.train_dataloader()]).flip(3)
+    trained = {image.tobytes() for image in (mirrored * 255).round().byte().numpy()}
+    assert trained <= set(pixels_at(store, data.train_and_val_rows[0]))
+
+
+def test_without_augmentation_the_train_images_come_as_they_are():
+    store = make_store(N)
+    data = module(store, batch_size=9, val_fraction=0.1)
+    assert sorted(pixels(data.train_dataloader())) == sorted(
+        pixels_at(store, data.train_and_val_rows[0])
+    )
+
+
+def test_validation_and_chosen_rows_come_in_order():
+    store = make_store(N)
+    data = module(store, eval_batch_size=3, val_fraction=0.2)
+    assert pixels(data.val_dataloader()) == pixels_at(store, data.train_and_val_rows[1])
+    assert pixels(data.batches_of(data.test_rows)) == pixels_at(store, data.test_rows)
+    assert [len(batch.images) for batch in data.val_dataloader()] == [3, 3, 3, 3, 2]
+
+
+def test_the_seed_steers_the_split_and_the_order():
+    def trained(seed):
+        data = module(seed=seed, batch_size=9)
+        return data.train_and_val_rows[1].tolist(), pixels(data.train_dataloader())
+
+    assert trained(0) == trained(0)
+    assert trained(0)[0] != trained(1)[0]
+    assert trained(0)[1] != trained(1)[1]
+
+
+def test_the_source_is_called_once_and_late():
+    calls = []
+    data = FaceDataModule(lambda: calls.append(1) or make_store(N))
+    assert calls == []
+    list(data.train_dataloader())
+    list(data.val_dataloader())
+    list(data.batches_of(data.test_rows))
+    assert calls == [1]
+
+
+def test_the_clean_part_leaves_out_test_images_with_a_twin_in_training():
+    store = make_store(N, twins=3)  # between training/angry and private/surprise
+    parts = module(store).test_parts()
+    test = store.rows("public", "private", "test")
+    unclean = test[~parts["clean"]]
+    assert len(unclean) == 3
+    assert set(store.splits[unclean]) == {2}
+    assert np.isin(store.hashes[unclean], store.hashes[store.rows("training")]).all()
+
+
+def test_twins_among_the_test_images_alone_are_clean():
+    store = make_store(N, splits=("public", "training", "private"), twins=3)
+    assert module(store).test_parts()["clean"].all()
+
+
+def test_a_twin_of_a_validation_image_is_not_clean_either():
+    store = make_store(N, twins=7 * N)
+    assert module(store, val_fraction=0.5).test_parts()["clean"].sum() == 7 * N
+
+
+def test_the_official_halves_are_told_apart():
+    store = make_store(N, splits=("training", "public", "private", "test"))
+    data = module(store)
+    parts = data.test_parts()
+    assert data.test_rows[parts["public"]].tolist() == store.rows("public").tolist()
+    assert data.test_rows[parts["private"]].tolist() == store.rows("private").tolist()
+    assert all(part.shape == (3 * 7 * N,) for part in parts.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"batch_size": 1}, r"data\.batch_size must be an integer >= 2; got 1"),
+        ({"batch_size": 0}, r"data\.batch_size must be an integer >= 2; got 0"),
+        ({"batch_size": 64.0}, r"data\.batch_size must be an integer >= 2; got 64.0"),
+        ({"batch_size": "64"}, r"data\.batch_size must be an integer >= 2; got '64'"),
+        ({"batch_size": None}, r"data\.batch_size must be an integer >= 2; got None"),
+        ({"eval_batch_size": 0}, r"data\.eval_batch_size must be an integer >= 1; got 0"),
+        ({"seed": -1}, r"seed must be an integer >= 0; got -1"),
+        ({"seed": 0.5}, r"seed must be an integer >= 0; got 0.5"),
+        ({"val_fraction": 0}, r"data\.val_fraction must be a number > 0 and < 1; got 0"),
+        ({"val_fraction": 1.0}, r"data\.val_fraction must be a number > 0 and < 1; got 1.0"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(options, said):
+    with pytest.raises(FerlabError, match=f"^{said}$"):
+        module(**options).train_dataloader()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch_size": 1},
+        {"eval_batch_size": 0},
+        {"seed": -1},
+        {"val_fraction": 2},
+    ],
+)
+def test_a_wrong_value_is_refused_before_any_image_is_read(options):
+    with pytest.raises(FerlabError):
+        FaceDataModule(make_store, **options)
