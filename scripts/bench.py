@@ -34,6 +34,7 @@ from ferlab.stages.compose import make_data
 from ferlab.stages.entry import run_stage
 from ferlab.stages.train import train
 
+IMPORTED = time.perf_counter()
 ROUNDS = 11
 STEPS = 10  # of each side per round
 WARM_UP = 2  # rounds that do not count
@@ -127,7 +128,6 @@ def bench(config: DictConfig, folder: RunFolder) -> None:
     def make_trainer_with_alternate(*args: Any, callbacks: list[L.Callback], **kwargs: Any) -> Any:
         return make_trainer(*args, callbacks=[*callbacks, alternate], **kwargs)
 
-    start = time.perf_counter()
     with (
         mock.patch("ferlab.stages.train.make_trainer", make_trainer_with_alternate),
         contextlib.suppress(Measured),
@@ -141,7 +141,7 @@ def bench(config: DictConfig, folder: RunFolder) -> None:
         "ratio_spread": [ratios[0], ratios[-1]],
         "stack_images_per_second": images / statistics.median(stack for stack, _ in counted),
         "bare_images_per_second": images / statistics.median(bare for _, bare in counted),
-        "seconds_to_first_batch": alternate.first_batch - start,
+        "seconds_to_first_batch": alternate.first_batch - IMPORTED,
         "anonymous_memory_bytes": alternate.memory,
         "rounds": len(counted),
         "steps": STEPS,
@@ -149,7 +149,7 @@ def bench(config: DictConfig, folder: RunFolder) -> None:
     print()
     for name, value in result.items():
         print(f"{name:<26}{value}")
-    environment = describe_environment(str(alternate.device))
+    environment = {**describe_environment(), "device": str(alternate.device)}
     write_json(Path(f"{folder.path}.json"), {**result, "environment": environment})
     shutil.rmtree(folder.path)
 

@@ -65,8 +65,7 @@ class Outcome:
                 {key: row[key] for key in row if key not in ("seconds", "images_per_second")}
                 for row in csv.DictReader(file)
             ]
-        best = torch.load(folder / "checkpoints/best.ckpt", weights_only=True)
-        self.weights = best["state_dict"]
+        self.weights = torch.load(folder / "checkpoints/best.ckpt", weights_only=True)
 
     def assert_equal(self, other: "Outcome") -> None:
         assert self.metrics == other.metrics

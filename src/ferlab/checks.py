@@ -56,6 +56,13 @@ def check_integer(name: str, value: object, *, at_least: int, at_most: int | Non
     return value
 
 
+def check_boolean(name: str, value: object) -> bool:
+    """Return `value`, or raise FerlabError unless it is True or False."""
+    if not isinstance(value, bool):
+        raise FerlabError(f"{name} must be true or false; got {value!r}")
+    return value
+
+
 def check_choice(name: str, value: object, allowed: Iterable[str]) -> str:
     """Return `value`, or raise FerlabError unless it is one of `allowed`."""
     allowed = list(allowed)

@@ -14,6 +14,8 @@ def replacing(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield partial
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())  # or a power cut could leave the name without its content
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

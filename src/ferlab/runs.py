@@ -30,8 +30,6 @@ IGNORED = (
 )
 """Keys that may differ between a run and its resume: they do not change the result."""
 
-log = logging.getLogger(__name__)
-
 
 class RunFolder:
     """The files of one run, and the rule that a folder belongs to one configuration.
@@ -69,7 +67,8 @@ class RunFolder:
         self._kept.close()
         here = Path.cwd()
         with contextlib.suppress(OSError):  # the first that is not empty ends it
-            self.path.rmdir()
+            if self.path != here:
+                self.path.rmdir()
             for parent in self.path.parents:
                 if here in parent.parents:
                     parent.rmdir()
@@ -115,25 +114,34 @@ class RunFolder:
                 "choose another hydra.run.dir"
             )
 
-    def open(self, config: Mapping[str, Any], device: str, data_digest: str) -> None:
+    def open(
+        self, config: Mapping[str, Any], data: str, accelerator: str, precision: str, device: str
+    ) -> None:
         """Record the configuration and the environment, and begin to keep the log.
 
         Args:
             config: resolved, plain values.
-            device: the compute device, as a person knows it.
-            data_digest: of the images, labels and splits; a resume must meet the same.
+            data: digest of the images, labels and splits.
+            accelerator: `cpu`, `cuda` or `mps`.
+            precision: of the training.
+            device: as a person knows it; may differ on a resume, the other three may not.
 
         Raises:
-            FerlabError: the folder was begun with other data.
+            FerlabError: the folder was begun with another configuration, images, accelerator or
+                precision.
         """
+        self.check_configuration(config)  # again: another run may have begun here meanwhile
+        fixed = {"data": data, "accelerator": accelerator, "precision": precision}
         if self.environment.exists():
-            recorded = json.loads(self.environment.read_text(encoding="utf-8"))["data"]
-            if recorded != data_digest:
-                raise FerlabError(
-                    f"{self.path} was begun with other images; choose another hydra.run.dir"
-                )
+            recorded = json.loads(self.environment.read_text(encoding="utf-8"))
+            for name, value in fixed.items():
+                if recorded.get(name) != value:
+                    raise FerlabError(
+                        f"{self.path} was begun with other {name} ({recorded.get(name)} there, "
+                        f"{value} now); choose another hydra.run.dir"
+                    )
         else:
-            write_json(self.environment, {**describe_environment(device), "data": data_digest})
+            write_json(self.environment, {**describe_environment(), **fixed, "device": device})
         write_text(self.config, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
         file = logging.FileHandler(self.log, encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
@@ -158,12 +166,11 @@ def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
         yield prefix, value
 
 
-def describe_environment(device: str) -> dict[str, object]:
-    """Return versions, device, commit and command line; no environment variable, for secrets."""
+def describe_environment() -> dict[str, object]:
+    """Return command line, commit and versions; no environment variable, for secrets."""
     return {
-        "command": sys.argv,
+        "command": sys.orig_argv,
         "commit": _git_commit(),
-        "device": device,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in PACKAGES},

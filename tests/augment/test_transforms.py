@@ -258,7 +258,7 @@ def test_draws_of_another_shape_are_refused(shape):
 )
 def test_a_wrong_strength_is_refused_by_name(name, value):
     with pytest.raises(FerlabError, match=rf"^augment\.transforms\.{name} must be a number") as e:
-        make_transforms(**{name: value})
+        make_transforms({name: value})
     assert str(e.value).endswith(f"got {value!r}")
 
 
@@ -271,7 +271,7 @@ def test_a_wrong_strength_is_refused_by_name(name, value):
     ],
 )
 def test_the_limits_themselves_are_allowed(limits):
-    assert make_transforms(**limits) == RandomTransforms(**limits)
+    assert make_transforms(limits) == RandomTransforms(**limits)
 
 
 def test_an_unknown_transform_is_refused_by_name():
@@ -279,4 +279,4 @@ def test_an_unknown_transform_is_refused_by_name():
         FerlabError,
         match=r"^augment\.transforms has no 'rotatoin'; the transforms are rotation, flip, zoom",
     ):
-        make_transforms(flip=0.5, rotatoin=15)
+        make_transforms({"flip": 0.5, "rotatoin": 15})

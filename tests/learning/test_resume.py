@@ -10,6 +10,8 @@ from conftest import Outcome
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ferlab.cli import main
+from ferlab.files import replacing
+from ferlab.learning import callbacks
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.stages import train as stage
 
@@ -95,6 +97,39 @@ def test_a_run_killed_during_its_report_is_reported_without_training_again(
     assert status == 0, err
     Outcome(Path("killed")).assert_equal(undisturbed)
     assert points("killed") == points("undisturbed")
+
+
+@pytest.mark.parametrize("file", ["best.ckpt", "last.ckpt"])
+def test_a_run_killed_while_its_last_files_are_written_is_not_trained_further(
+    train, undisturbed, monkeypatch, file
+):
+    def cut_power_at(path):
+        if path.name == file and Path("killed/history.csv").read_text().count("\n") == epochs + 1:
+            cut_power()
+        return replacing(path)
+
+    epochs = undisturbed.metrics["epochs"]
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks, "replacing", cut_power_at)
+        with pytest.raises(PowerCut):
+            train(*RUN, "hydra.run.dir=killed")
+
+    status, _, err = train(*RUN, "hydra.run.dir=killed")
+    assert status == 0, err
+    Outcome(Path("killed")).assert_equal(undisturbed)
+    assert points("killed") == points("undisturbed")
+
+
+def test_a_signal_in_the_very_last_batch_stops_before_the_report(train, undisturbed, monkeypatch):
+    last_epoch = undisturbed.metrics["epochs"] - 1
+    at_batch(monkeypatch, last_epoch, 6, lambda: signal.raise_signal(signal.SIGTERM))
+    status, _, err = train(*RUN, "hydra.run.dir=stopped")
+    assert status == 130
+    assert "stopped by SIGTERM at the end of the training" in err
+
+    status, _, err = train(*RUN, "hydra.run.dir=stopped")
+    assert status == 0, err
+    Outcome(Path("stopped")).assert_equal(undisturbed)
 
 
 def test_the_line_after_a_signal_is_the_command_that_goes_on(

@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 
 from ferlab.augment.transforms import RandomTransforms
-from ferlab.checks import FerlabError, check_choice, check_integer, did_you_mean
+from ferlab.checks import (
+    FerlabError,
+    check_boolean,
+    check_choice,
+    check_integer,
+    did_you_mean,
+)
 from ferlab.emotions import EMOTIONS
 from ferlab.randomness import mix_seed
 
@@ -50,9 +56,11 @@ class TargetedAugmentation:
         frozen: bool = False,
     ) -> None:
         self.transforms = transforms
+        if not isinstance(extra, Mapping | None):
+            raise FerlabError(f"augment.extra must map classes to numbers; got {extra!r}")
         self.extra = dict(extra or {})
         self.apply_to = check_choice("augment.apply_to", apply_to, ("extra", "all"))
-        self.frozen = frozen
+        self.frozen = check_boolean("augment.frozen", frozen)
         for emotion, count in self.extra.items():
             if emotion not in EMOTIONS:
                 raise FerlabError(

@@ -1,6 +1,7 @@
 """Random transforms of a batch of grey images, every image with its own parameters."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import torch
@@ -94,8 +95,14 @@ class RandomTransforms:
         return ((mean + contrast * (images - mean)) * brightness).clamp(0, 1)
 
 
-def make_transforms(**parameters: float) -> RandomTransforms:
-    """Return the transforms with these parameters; an unknown name is refused in one line."""
+def make_transforms(parameters: object) -> RandomTransforms:
+    """Return the transforms of a mapping of names to strengths.
+
+    Raises:
+        FerlabError: not a mapping, an unknown name, or a value out of range.
+    """
+    if not isinstance(parameters, Mapping):
+        raise FerlabError(f"augment.transforms must map names to values; got {parameters!r}")
     known = [field.name for field in fields(RandomTransforms)]
     if unknown := [name for name in parameters if name not in known]:
         raise FerlabError(

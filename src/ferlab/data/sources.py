@@ -65,7 +65,7 @@ def find_root(root: str | None = None) -> Path:
     """
     for name, named in (("data.root", root), ("FERLAB_DATA", os.environ.get("FERLAB_DATA"))):
         if named:
-            folder = Path(os.path.expanduser(named))
+            folder = Path(os.path.expanduser(str(named)))
             if not folder.is_dir():
                 problem = "is not a folder" if folder.exists() else "does not exist"
                 raise FerlabError(
@@ -86,7 +86,6 @@ def _kaggle() -> Path:
     try:
         return Path(kagglehub.dataset_download(KAGGLE_HANDLE))
     except Exception as error:  # kagglehub passes on whatever its network stack raises
-        log.debug("kagglehub: %s", error)
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:120]
         raise FerlabError(
             "FER-2013 is not here and could not be downloaded from Kaggle "
@@ -108,6 +107,9 @@ class _ImageFile:
 
 def _scan(root: Path) -> Iterator[_ImageFile]:
     """Yield the image files of a Kaggle folder tree; names in warnings what is passed over."""
+    for entry in _entries(root):
+        if entry.name not in ("train", "test"):
+            log.warning("passed over: %s is neither train/ nor test/", entry.path)
     for part in ("train", "test"):
         if not (root / part).is_dir():
             held = ", ".join(sorted(entry.name for entry in os.scandir(root))[:5]) or "nothing"

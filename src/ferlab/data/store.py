@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +89,8 @@ class ImageStore:
         Two processes that save the same folder at once both succeed; one of the copies stays.
         """
         folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
+        partial = folder.parent / f".partial-{uuid.uuid4().hex}"
+        partial.mkdir()
         try:
             for column in _COLUMNS:
                 np.save(partial / f"{column}.npy", getattr(self, column), allow_pickle=False)
@@ -136,7 +137,7 @@ def cached(folder: Path, build: Callable[[], ImageStore]) -> ImageStore:
 def cache_folder(chosen: str | None = None) -> Path:
     """Return the folder for decoded stores: `chosen`, $FERLAB_CACHE, or in the user's cache."""
     if named := chosen or os.environ.get("FERLAB_CACHE"):
-        return Path(os.path.expanduser(named))
+        return Path(os.path.expanduser(str(named)))
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ferlab"
 
 

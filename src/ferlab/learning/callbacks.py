@@ -4,6 +4,7 @@ import csv
 import io
 import logging
 import operator
+import os
 import signal
 import threading
 import time
@@ -157,6 +158,15 @@ class BestWeights(Callback):
         """Put the best weights into the module's network."""
         module.network.load_state_dict(self._weights)
 
+    def write(self, path: Path) -> None:
+        """Write the best weights, readable with `torch.load(path, weights_only=True)`."""
+        with replacing(path) as partial:
+            torch.save(self._weights, partial)
+
+    def read(self, path: Path) -> None:
+        """Take the weights that `write` left."""
+        self._weights = torch.load(path, weights_only=True, map_location="cpu")
+
     def state_dict(self) -> dict[str, Any]:
         return {"best": self._best, "weights": self._weights}
 
@@ -177,29 +187,34 @@ def make_early_stopping(monitor: str, patience: int) -> EarlyStopping:
 
 
 class Checkpoints(Callback):
-    """Writes `last.ckpt`, from which a training goes on at the very batch where it stopped.
+    """Writes the file from which a training goes on at the very batch where it stopped.
 
-    Written between two batches of an epoch, never after its last one: Lightning would skip that
-    epoch's validation on the resume. SIGINT and SIGTERM finish the batch, write the checkpoint
-    and raise Interrupted; a second signal has its usual effect at once.
+    It is written between two batches of an epoch, never after its last one: Lightning would skip
+    that epoch's validation on the resume. SIGINT and SIGTERM finish the batch (the epoch, if it is
+    its last one), write the file and raise Interrupted; a second signal ends the process at once.
+
+    When training has ended the best weights are written first: where their file lies, there is
+    nothing left to train.
 
     Args:
-        folder: where `last.ckpt` appears.
+        last: the file of the training's whole state.
+        best: the file of the best weights.
+        weights: holds these.
         every: seconds between two checkpoints, > 0.
     """
 
-    def __init__(self, folder: Path, every: float = 60.0) -> None:
-        self.path = folder / "last.ckpt"
-        self.every = check_number("checkpoint.every", every, above=0)
+    def __init__(self, last: Path, best: Path, weights: BestWeights, every: float = 60.0) -> None:
+        self._last, self._best, self._weights = last, best, weights
+        self._every = check_number("checkpoint.every", every, above=0)
         self._written = 0.0
         self._signal: signal.Signals | None = None
-        self._previous_handlers: dict[signal.Signals, Any] = {}
+        self._handlers_before: dict[signal.Signals, Any] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._written = time.monotonic()
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous_handlers[number] = signal.signal(number, self._on_signal)
+                self._handlers_before[number] = signal.signal(number, self._on_signal)
 
     def on_train_batch_end(
         self,
@@ -211,46 +226,50 @@ class Checkpoints(Callback):
     ) -> None:
         if trainer.is_last_batch:
             return
-        if self._signal or time.monotonic() - self._written >= self.every:
-            self.write(trainer)
+        if self._signal or time.monotonic() - self._written >= self._every:
+            self._write(trainer)
         if self._signal:
             raise Interrupted(
                 f"stopped by {self._signal.name} after batch {batch_idx + 1} of "
-                f"{trainer.num_training_batches} in epoch {trainer.current_epoch + 1}; "
+                f"{trainer.num_training_batches} in epoch {trainer.current_epoch + 1}, "
                 "nothing is lost"
             )
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.write(trainer)
+        self._weights.write(self._best)
+        self._write(trainer)
         self._restore_handlers()
+        if self._signal:
+            raise Interrupted(f"stopped by {self._signal.name} at the end of the training")
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
         self._restore_handlers()
 
-    def write(self, trainer: L.Trainer) -> None:
-        """Write the training's whole state."""
-        with replacing(self.path) as partial:
+    def _write(self, trainer: L.Trainer) -> None:
+        with replacing(self._last) as partial:
             trainer.save_checkpoint(partial)
         self._written = time.monotonic()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._signal = signal.Signals(number)
-        log.info("%s: the batch is finished and saved; once more stops at once", self._signal.name)
-        self._restore_handlers()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # Not through the log, which may be in the middle of a line.
+        os.write(2, f"\n{self._signal.name}: saving first; once more stops at once\n".encode())
 
     def _restore_handlers(self) -> None:
-        for number, handler in self._previous_handlers.items():
+        for number, handler in self._handlers_before.items():
             signal.signal(number, handler)
-        self._previous_handlers = {}
+        self._handlers_before = {}
 
 
 class ProgressBar(TQDMProgressBar):
     """Lightning's bar with the epoch's loss and accuracy so far, read without stalling a GPU."""
 
-    def __init__(self, refresh_rate: int = 10) -> None:
-        super().__init__(refresh_rate=refresh_rate)
+    def __init__(self) -> None:
+        super().__init__(refresh_rate=10)  # steps
         self._copied: Tensor | None = None
 
     def get_metrics(

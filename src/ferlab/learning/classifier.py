@@ -27,8 +27,26 @@ def _worded(group: str) -> Iterator[None]:
     """Turn what PyTorch says of a wrong argument into one line that names the group."""
     try:
         yield
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError, IndexError) as error:
         raise FerlabError(f"{group}: {error}") from error
+
+
+_RANGES: dict[str, dict[str, dict[str, float]]] = {
+    "optimizer": {"lr": {"above": 0}},
+    "scheduler": {
+        "factor": {"above": 0, "below": 1},
+        "patience": {"at_least": 0},
+        "min_lr": {"at_least": 0},
+    },
+}
+
+
+def _check_ranges(group: str, make: object) -> None:
+    """Check what PyTorch would not notice, or only after the first epoch."""
+    values = make.keywords if isinstance(make, functools.partial) else {}
+    for name, bounds in _RANGES[group].items():
+        if name in values:
+            check_number(f"{group}.{name}", values[name], **bounds)
 
 
 class EmotionClassifier(L.LightningModule):
@@ -59,8 +77,8 @@ class EmotionClassifier(L.LightningModule):
         self.seed = seed
         check_choice("monitor", monitor, MONITORS)
         # Built at once: a wrong value is met before any image is read.
-        if isinstance(optimizer, functools.partial):
-            check_number("optimizer.lr", optimizer.keywords.get("lr", 1e-3), above=0)
+        _check_ranges("optimizer", optimizer)
+        _check_ranges("scheduler", scheduler)
         with _worded("optimizer"):
             self._optimizer = optimizer(self.network.parameters())
         with _worded("scheduler"):

@@ -1,5 +1,6 @@
 """A Lightning Trainer for one device, with the device and precision chosen where left open."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from ferlab.checks import FerlabError, check_choice, check_integer
+from ferlab.checks import FerlabError, check_boolean, check_choice, check_integer
 from ferlab.learning.callbacks import ProgressBar
 
 ACCELERATORS = ("auto", "cpu", "cuda", "mps")
@@ -26,10 +27,10 @@ def make_trainer(
 
     Args:
         folder: what Lightning takes for its root folder.
-        accelerator: one of ACCELERATORS; `auto` takes a CUDA device, else MPS, else the CPU.
+        accelerator: one of ACCELERATORS; `auto` is a CUDA device where there is one, else the CPU.
         precision: one of PRECISIONS; `auto` is bf16 where the hardware computes in it, else fp32.
         max_epochs: most epochs of a training, >= 1.
-        progress_bar: whether to show one.
+        progress_bar: whether to show one, where standard output is a terminal.
         callbacks: in the order in which they are called.
 
     Raises:
@@ -38,6 +39,8 @@ def make_trainer(
     check_choice("trainer.accelerator", accelerator, ACCELERATORS)
     check_choice("trainer.precision", precision, PRECISIONS)
     check_integer("trainer.max_epochs", max_epochs, at_least=1)
+    check_boolean("trainer.progress_bar", progress_bar)
+    progress_bar = progress_bar and sys.stdout.isatty()
     device = _pick_device(accelerator)
     if precision == "auto":
         precision = "bf16-mixed" if _computes_in_bf16(device) else "32-true"
@@ -75,7 +78,7 @@ def _pick_device(accelerator: str) -> str:
         "cpu": True,
     }
     if accelerator == "auto":
-        return next(name for name, present in available.items() if present)
+        return "cuda" if available["cuda"] else "cpu"
     if not available[accelerator]:
         raise FerlabError(
             f"trainer.accelerator={accelerator}, but this machine has no such device; "

@@ -1,6 +1,6 @@
 """The objects that a configuration names, checked before any image is read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -24,7 +24,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 def make_classifier(config: DictConfig) -> EmotionClassifier:
     """Return the module of the groups model, optimizer and scheduler."""
-    seed = check_integer("seed", config.seed, at_least=0)
+    seed = check_integer("seed", config.seed, at_least=0, at_most=2**32 - 1)
     return EmotionClassifier(
         build_network(make_spec(plain(config.model)), seed),
         optimizer=instantiate(config.optimizer, "optimizer"),
@@ -36,24 +36,30 @@ def make_classifier(config: DictConfig) -> EmotionClassifier:
 
 def make_spec(model: Mapping[str, Any]) -> NetworkSpec:
     """Return the checked spec of a model group."""
-    known = ("name", "layers", "initialisation")
-    if unknown := [key for key in model if key not in known]:
-        raise FerlabError(
-            f"model {model.get('name')}: unknown key {unknown[0]!r}"
-            f"{did_you_mean(unknown[0], known)}; a model has {', '.join(known)}"
-        )
+    _refuse_unknown("model", model, ("name", "layers", "initialisation"))
     return parse_network(**model)
 
 
 def make_data(config: DictConfig) -> FaceDataModule:
     """Return the datamodule of the groups data and augment; no image is read yet."""
     augment = plain(config.augment)
-    transforms = make_transforms(**augment.pop("transforms"))
+    _refuse_unknown("augment", augment, ("extra", "apply_to", "frozen", "transforms"))
+    transforms = augment.pop("transforms")
     return FaceDataModule(
         source=instantiate(config.data.source, "data.source"),
-        augmentation=TargetedAugmentation(transforms, **augment),
+        augmentation=TargetedAugmentation(
+            make_transforms(transforms) if transforms else None, **augment
+        ),
         batch_size=config.data.batch_size,
         eval_batch_size=config.data.eval_batch_size,
         val_fraction=config.data.val_fraction,
         seed=config.seed,
     )
+
+
+def _refuse_unknown(group: str, values: Mapping[str, Any], known: Sequence[str]) -> None:
+    for key in values:
+        if key not in known:
+            raise FerlabError(
+                f"{group} has no {key!r}{did_you_mean(key, known)}; it has {', '.join(known)}"
+            )

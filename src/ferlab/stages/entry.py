@@ -1,5 +1,6 @@
 """How a stage starts and ends: configuration, console, run folder, and mistakes in one line."""
 
+import contextlib
 import logging
 import os
 import shlex
@@ -12,6 +13,7 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
@@ -36,34 +38,40 @@ def run_stage(
     _show_log_on_console()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and the wording is ours
 
-    mistakes: list[tuple[str, str]] = []
+    mistakes: list[str] = []
 
     def job(config: DictConfig) -> Any:
         with RunFolder(Path(HydraConfig.get().runtime.output_dir)) as folder:
             try:
-                _refuse_merged_groups()
                 return task(config, folder)
             except Interrupted as stop:
                 raise Interrupted(f"{stop}; go on with: {_command(name, folder)}") from None
             except (FerlabError, OmegaConfBaseException, OSError) as error:
                 # Kept for the end: in a sweep the other jobs go on.
-                mistakes.append((" ".join(HydraConfig.get().overrides.task), _worded(error)))
+                hydra_config = HydraConfig.get()
+                in_sweep = hydra_config.mode is RunMode.MULTIRUN
+                of_job = f"[{hydra_config.job.override_dirname}] " if in_sweep else ""
+                mistakes.append(of_job + _worded(error))
                 return None
 
     command = sys.argv
     sys.argv = [command[0], *overrides]
     try:
+        _check_groups(overrides)
         hydra.main(version_base="1.3", config_path=str(_conf()), config_name=name)(job)()
-    except (FerlabError, HydraException, OmegaConfBaseException) as error:
+    except (FerlabError, HydraException, OmegaConfBaseException, OSError) as error:
         return _fail(_worded(error))
     except Interrupted as stop:
         return _fail(str(stop), status=130)
-    except KeyboardInterrupt:
-        return _fail("interrupted", status=130)
+    except (KeyboardInterrupt, SystemExit) as end:
+        # Lightning turns the former into the latter.
+        if isinstance(end, SystemExit) and not isinstance(end.__context__, KeyboardInterrupt):
+            raise
+        return _fail("interrupted; the same command into the same folder goes on", status=130)
     finally:
         sys.argv = command
-    for overrides_of_job, line in mistakes:
-        _fail(f"[{overrides_of_job}] {line}" if len(mistakes) > 1 else line)
+    for mistake in mistakes:
+        _fail(mistake)
     return 1 if mistakes else 0
 
 
@@ -71,23 +79,24 @@ def _command(name: str, folder: RunFolder) -> str:
     """Return the command that goes on with the run in `folder`."""
     program = sys.argv[0]
     start = ["python", program] if program.endswith(".py") else ["ferlab", name]
-    overrides = [
-        override
-        for override in HydraConfig.get().overrides.task
-        if not override.startswith("hydra.run.dir=")
-    ]
+    overrides = HydraConfig.get().overrides.task
     return shlex.join([*start, *overrides, f"hydra.run.dir={os.path.relpath(folder.path)}"])
 
 
-def _refuse_merged_groups() -> None:
-    """Raise FerlabError for `model=[A,B]`: Hydra would merge the two networks, silently."""
-    for override in HydraConfig.get().overrides.task:
+def _check_groups(overrides: Sequence[str]) -> None:
+    """Raise FerlabError for `model=[A,B]`, which Hydra would merge silently, and `model=null`."""
+    for override in overrides:
         group, _, choice = override.partition("=")
-        if choice.startswith("[") and (_conf() / group).is_dir():
+        if not (_conf() / group).is_dir():
+            continue
+        if choice.startswith("["):
             raise FerlabError(
                 f"{override} would merge them into one; "
                 f"name one, or sweep with -m {group}={choice.strip('[]')}"
             )
+        if choice in ("null", ""):
+            known = ", ".join(sorted(path.stem for path in (_conf() / group).glob("*.yaml")))
+            raise FerlabError(f"{group} cannot be empty; {group} is one of {known}")
 
 
 def _conf() -> Path:
@@ -120,8 +129,10 @@ class _Console(logging.Handler):
     """Writes messages to standard output, above a progress bar where one is shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stdout)
-        sys.stdout.flush()
+        # A reader that has gone away, or cannot show a character, must not end a training.
+        with contextlib.suppress(OSError, ValueError):
+            tqdm.write(self.format(record), file=sys.stdout)
+            sys.stdout.flush()
 
 
 def _show_log_on_console() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ferlab.data.datamodule import TEST_SPLITS, FaceDataModule
 from ferlab.emotions import EMOTIONS
-from ferlab.files import replacing, write_json
+from ferlab.files import write_json
 from ferlab.instantiate import instantiate
 from ferlab.learning.callbacks import BestWeights, Checkpoints, History
 from ferlab.learning.classifier import EmotionClassifier
@@ -46,7 +46,7 @@ def train(config: DictConfig, folder: RunFolder) -> float:
         log.info("finished before, nothing to do: %s", os.path.relpath(folder.path))
         return recorded[config.monitor]
 
-    # Whatever can be wrong in the configuration is met here, before any image is read.
+    # What is wrong in the configuration is met here, before any image is read.
     classifier = make_classifier(config)
     data = make_data(config)
     history, best = History(folder.history), BestWeights(config.monitor)
@@ -55,32 +55,42 @@ def train(config: DictConfig, folder: RunFolder) -> float:
         accelerator=config.trainer.accelerator,
         precision=config.trainer.precision,
         max_epochs=config.trainer.max_epochs,
-        progress_bar=config.trainer.progress_bar and sys.stderr.isatty(),
+        progress_bar=config.trainer.progress_bar,
         callbacks=[
             history,
             best,
-            *(instantiate(node, f"callbacks.{name}") for name, node in config.callbacks.items()),
-            Checkpoints(folder.checkpoints, config.checkpoint.every),
+            *(
+                instantiate(node, f"callbacks.{name}")
+                for name, node in config.callbacks.items()
+                if node is not None
+            ),
+            Checkpoints(
+                folder.last_checkpoint, folder.best_checkpoint, best, config.checkpoint.every
+            ),
         ],
     )
+    make_logger = config.logger and instantiate(config.logger, "logger")
 
     log.info("device  %s, precision %s", describe_device(trainer), trainer.precision)
     log.info("model   %s, %s parameters", config.model.name, f"{classifier.n_parameters:,}")
     log.info("%s", _describe_splits(data))
-    folder.open(values, describe_device(trainer), data.store.digest)
-    if config.logger is not None:
-        trainer.logger = instantiate(config.logger, "logger", folder=folder.path)
+    folder.open(
+        values,
+        data=data.store.digest,
+        accelerator=trainer.strategy.root_device.type,
+        precision=trainer.precision,
+        device=describe_device(trainer),
+    )
+    if make_logger is not None:
+        trainer.logger = make_logger(folder=folder.path)
 
     if folder.best_checkpoint.exists():  # training had ended, what comes after it had not
-        ended = torch.load(folder.best_checkpoint, weights_only=True, map_location="cpu")
-        classifier.load_state_dict(ended["state_dict"])
+        best.read(folder.best_checkpoint)
         history.read(trainer)
     else:
         resumed = folder.last_checkpoint if folder.last_checkpoint.exists() else None
         trainer.fit(classifier, datamodule=data, ckpt_path=resumed)
-        best.restore(classifier)
-        with replacing(folder.best_checkpoint) as partial:
-            trainer.save_checkpoint(partial, weights_only=True)
+    best.restore(classifier)
 
     metrics = _finish(config, folder, trainer, classifier, data, history)
     log.info("folder: %s", os.path.relpath(folder.path))
