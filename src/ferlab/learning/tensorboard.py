@@ -43,7 +43,7 @@ class RunTensorBoard(TensorBoardLogger):
 
         Args:
             hyperparameters: the configuration, flat, plain values.
-            metrics: final metrics by name, e.g. `test/accuracy`.
+            metrics: final metrics by name; accuracies and F1 are shown.
             images: uint8 (H, W, 3) by name.
         """
         for name, image in images.items():
@@ -53,7 +53,12 @@ class RunTensorBoard(TensorBoardLogger):
             for name, value in hyperparameters.items()
             if not name.startswith("model.layers") and not name.endswith("_partial_")
         }
-        self.log_hyperparams(swept, {f"hp/{name}": value for name, value in metrics.items()})
+        final = {
+            f"hp/{name}": value
+            for name, value in metrics.items()
+            if name.endswith(("accuracy", "f1"))
+        }
+        self.log_hyperparams(swept, final)
         self.save()
 
     def save(self) -> None:
