@@ -77,6 +77,11 @@ def test_no_text_of_the_curves_is_clipped_or_hidden(epochs: int, best: int) -> N
     assert_no_text_is_clipped_or_hidden(draw_curves(history(epochs, best), "F, Adam, seed 0"))
 
 
+def test_the_epoch_whose_weights_were_kept_is_marked_where_it_is_named() -> None:
+    figure = draw_curves(history(9, best=7), "F", best_epoch=3)
+    assert "at epoch 3" in note(panel(figure, "accuracy")).get_text()
+
+
 @pytest.mark.parametrize("metric", ["loss", "accuracy"])
 def test_curves_show_the_history_of_both_splits(metric: str) -> None:
     rows = history(12)

@@ -28,17 +28,21 @@ _GREY = "#8c8c8c"
 _FEW = 25  # epochs up to which each one gets a dot
 
 
-def draw_curves(history: list[dict[str, float]], title: str) -> Figure:
+def draw_curves(
+    history: list[dict[str, float]], title: str, best_epoch: int | None = None
+) -> Figure:
     """Return the learning curves of a run: loss on the left, accuracy on the right.
 
-    The epoch of the highest validation accuracy (the first of equals) is marked in both panels
-    with its value. A strip below each panel shows the learning rate over the same epochs.
+    The best epoch is marked in both panels with its value. A strip below each panel shows the
+    learning rate over the same epochs.
 
     Args:
         history: one row per epoch, in order, with `epoch` (from 1), `train/loss`, `val/loss`,
             `train/accuracy`, `val/accuracy` and `learning_rate`; without the two `val/` keys
             where nothing was held out for validation.
         title: one line above the panels.
+        best_epoch: the epoch whose weights were kept; None takes that of the highest validation
+            accuracy, the first of equals.
 
     Raises:
         ValueError: the history has no rows.
@@ -49,6 +53,8 @@ def draw_curves(history: list[dict[str, float]], title: str) -> Figure:
     panels, strips = figure.subplots(2, 2, sharex=True, height_ratios=(7, 1))
     for panel, strip, metric in zip(panels, strips, ("loss", "accuracy"), strict=True):
         _draw_metric(panel, history, metric)
+        if "val/accuracy" in history[0]:
+            _mark_best(panel, history, metric, best_epoch)
         _draw_learning_rate(strip, history)
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False)
@@ -115,7 +121,7 @@ def _new_figure(width: float, height: float, title: str) -> Figure:
 
 
 def _draw_metric(axes: Axes, history: list[dict[str, float]], metric: str) -> None:
-    """Draw train over validation for `loss` or `accuracy`, and mark the best epoch."""
+    """Draw train over validation for `loss` or `accuracy`."""
     epochs = _column(history, "epoch")
     for split, look in _CURVES.items():
         key = f"{split}/{metric}"
@@ -126,13 +132,16 @@ def _draw_metric(axes: Axes, history: list[dict[str, float]], metric: str) -> No
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    if "val/accuracy" in history[0]:
-        _mark_best(axes, history, metric)
 
 
-def _mark_best(axes: Axes, history: list[dict[str, float]], metric: str) -> None:
-    """Draw a line at the epoch of the highest validation accuracy, its value beside its foot."""
-    best = history[int(np.argmax(_column(history, "val/accuracy")))]
+def _mark_best(
+    axes: Axes, history: list[dict[str, float]], metric: str, best_epoch: int | None
+) -> None:
+    """Draw a line at the best epoch, its value beside its foot."""
+    if best_epoch is None:
+        best = history[int(np.argmax(_column(history, "val/accuracy")))]
+    else:
+        best = next(row for row in history if row["epoch"] == best_epoch)
     axes.axvline(best["epoch"], color=_GREY, linewidth=0.8, zorder=1)
     low, high = axes.get_ylim()
     axes.set_ylim(low - 0.1 * (high - low), high)  # a band below the curves for the value

@@ -122,9 +122,10 @@ def _finish(
     save_network(classifier.network, folder.model)
     results.write_predictions(predictions, folder.predictions)
     judged, predicted = list(predictions.items())[-1]
-    title = f"Model {config.model.name}, {judged}, {config.data.title}"
+    run = f"Model {config.model.name}, {config.data.title}"
+    title = f"{run}, {judged}"
     report = results.write_report(predicted, title, folder.report)
-    curves = figures.draw_curves(history.rows, f"Model {config.model.name}, {config.data.title}")
+    curves = figures.draw_curves(history.rows, run, int(row["epoch"]))
     figures.save(curves, folder.report / "curves.png")
     if isinstance(trainer.logger, RunTensorBoard):
         matrix = figures.draw_confusion_matrix(predicted.confusion, title)
