@@ -1,4 +1,4 @@
-"""What surrounds the steps of a training: history, best weights, checkpoints, progress bar."""
+"""What surrounds the steps of a training: history, best weights, early stopping, checkpoints."""
 
 import csv
 import io
@@ -14,8 +14,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, TQDMProgressBar
-from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from torch import Tensor
 
 from ferlab.checks import check_choice, check_integer, check_number
@@ -264,39 +263,3 @@ class Checkpoints(Callback):
         for number, handler in self._handlers_before.items():
             signal.signal(number, handler)
         self._handlers_before = {}
-
-
-class ProgressBar(TQDMProgressBar):
-    """Lightning's bar with the epoch's loss and accuracy so far, read without stalling a GPU."""
-
-    def __init__(self) -> None:
-        super().__init__(refresh_rate=10)  # steps
-        self._shown: Tensor | None = None
-
-    def init_train_tqdm(self) -> Tqdm:
-        bar = super().init_train_tqdm()
-        bar.leave = False  # the line of each epoch stays
-        return bar
-
-    def init_predict_tqdm(self) -> Tqdm:
-        bar = super().init_predict_tqdm()
-        bar.leave = False
-        return bar
-
-    def on_train_epoch_start(self, trainer: L.Trainer, *_: Any) -> None:
-        self._shown = None
-        super().on_train_epoch_start(trainer)
-        self.train_progress_bar.set_description(f"epoch {trainer.current_epoch + 1}")
-
-    def get_metrics(
-        self, trainer: L.Trainer, pl_module: L.LightningModule
-    ) -> dict[str, int | str | float | dict[str, float]]:
-        assert isinstance(pl_module, EmotionClassifier)
-        values = pl_module.train_metrics.compute()
-        # From a GPU the copy of one refresh is shown at the next: by then it has arrived.
-        copied = torch.stack([values["loss"], values["accuracy"]]).to("cpu", non_blocking=True)
-        shown = copied if pl_module.device.type == "cpu" else self._shown
-        self._shown = copied
-        if shown is None:
-            return {}
-        return {"loss": f"{shown[0]:.4f}", "accuracy": f"{shown[1]:.4f}"}

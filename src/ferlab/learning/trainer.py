@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from ferlab.checks import FerlabError, check_boolean, check_choice, check_integer
-from ferlab.learning.callbacks import ProgressBar
+from ferlab.learning.progress import ProgressBar
 
 ACCELERATORS = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
