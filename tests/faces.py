@@ -1,5 +1,6 @@
 """Tiny data for tests: noise in the place of faces, in memory or as a folder tree."""
 
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -69,3 +70,45 @@ def make_tree(root: Path, train: int = 3, test: int = 2) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image[0]).save(path)
     return root
+
+
+CSV_CODES = (0, 1, 2, 3, 6, 4, 5)  # of the classes in canonical order
+_USAGES = {"training": "Training", "public": "PublicTest", "private": "PrivateTest"}
+
+
+def make_csv(path: Path, store: ImageStore, form: str = "fer2013.csv") -> Path:
+    """Write the store as one of the CSV forms of FER-2013, its rows shuffled; return `path`.
+
+    Args:
+        path: the file.
+        store: without images of the split `test`.
+        form: `fer2013.csv`, `icml_face_data.csv` (other order, spaces in the header) or
+            `train.csv` (training images alone, no Usage).
+    """
+    headers = {
+        "fer2013.csv": "emotion,pixels,Usage",
+        "icml_face_data.csv": "emotion, Usage, pixels",
+        "train.csv": "emotion,pixels",
+    }
+    lines = [headers[form]]
+    for row in np.random.default_rng(0).permutation(len(store)):
+        split = SPLITS[store.splits[row]]
+        pixels = " ".join(map(str, store.images[row].ravel()))
+        emotion, usage = CSV_CODES[store.labels[row]], _USAGES[split]
+        if form == "fer2013.csv":
+            lines.append(f"{emotion},{pixels},{usage}")
+        elif form == "icml_face_data.csv":
+            lines.append(f"{emotion}, {usage},{pixels}")
+        elif split == "training":
+            lines.append(f'{emotion},"{pixels}"')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def zip_folder(folder: Path, path: Path, prefix: str = "") -> Path:
+    """Pack what lies in `folder` into a zip archive, names below `prefix`; return its path."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(folder.rglob("*.*")):
+            archive.write(file, prefix + str(file.relative_to(folder)))
+    return path

@@ -9,6 +9,7 @@ from ferlab.augment.targeted import TargetedAugmentation
 from ferlab.augment.transforms import RandomTransforms
 from ferlab.checks import FerlabError
 from ferlab.data.datamodule import FaceDataModule
+from ferlab.data.store import ImageStore
 
 N = 10  # images per class and split
 
@@ -153,3 +154,47 @@ def test_a_wrong_value_is_refused_by_name(options, said):
 def test_a_wrong_value_is_refused_before_any_image_is_read(options):
     with pytest.raises(FerlabError):
         FaceDataModule(make_store, **options)
+
+
+# what may be left out
+
+
+def store_with_defects():
+    """Return a store with 5 training images that are test images too, and 3 blank ones."""
+    store = make_store(N, twins=5)
+    images = store.images.copy()
+    images[[5, 100, 200]] = 77
+    return ImageStore.from_arrays(images, store.labels, store.splits, store.names)
+
+
+def test_by_default_every_image_is_used():
+    store = store_with_defects()
+    data = module(store)
+    used = np.concatenate([*data.train_and_val_rows, data.test_rows])
+    assert sorted(used) == list(range(len(store)))
+
+
+def test_dropping_twins_from_train_leaves_the_test_set_as_it_is():
+    store = store_with_defects()
+    kept, dropped = module(store), module(store, twins="drop_from_train")
+    trained = np.concatenate(dropped.train_and_val_rows)
+    assert len(trained) < len(np.concatenate(kept.train_and_val_rows))
+    assert not set(store.hashes[trained]) & set(store.hashes[dropped.test_rows])
+    assert np.array_equal(kept.test_rows, dropped.test_rows)
+    assert np.array_equal(kept.test_parts()["clean"], dropped.test_parts()["clean"])
+    assert not kept.test_parts()["clean"].all()
+
+
+def test_dropped_blanks_are_neither_trained_on_nor_judged():
+    store = store_with_defects()
+    data = module(store, blank="drop")
+    used = np.concatenate([*data.train_and_val_rows, data.test_rows])
+    assert len(used) == len(store) - 3
+    assert (store.images[used].std(axis=(1, 2, 3)) > 1).all()
+    assert all(len(part) == len(data.test_rows) for part in data.test_parts().values())
+
+
+@pytest.mark.parametrize("knob", ["twins", "blank"])
+def test_an_unknown_way_with_defects_is_refused(knob):
+    with pytest.raises(FerlabError, match=rf"^data\.{knob} must be one of keep, drop"):
+        module(**{knob: "dorp"})

@@ -1,24 +1,21 @@
-"""FER-2013 on this machine: where it is looked for, how it is read, what is said if it is wrong."""
+"""FER-2013 on this machine: where it is looked for, in which form, and how it is cached."""
 
-import errno
 import logging
 import os
-import re
-import shutil
 from pathlib import Path
 from unittest.mock import create_autospec
 
 import kagglehub
 import numpy as np
 import pytest
-from faces import make_tree
+from faces import make_csv, make_store, make_tree, zip_folder
+from mistakes import mistake_of
 from PIL import Image
 
-from ferlab.checks import FerlabError
-from ferlab.data import sources
+from ferlab.data import pixel_csv, sources
+from ferlab.data import tree as tree_module
+from ferlab.data.datamodule import FaceDataModule
 from ferlab.data.sources import drawn, fer2013, find_root
-from ferlab.data.store import SPLITS
-from ferlab.emotions import EMOTIONS
 
 
 @pytest.fixture(autouse=True)
@@ -42,77 +39,16 @@ def warnings(caplog, monkeypatch):
     return lambda: [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
 
 
-def mistake_of(call, *arguments):
-    """Return the one line that the call fails with."""
-    with pytest.raises(FerlabError) as caught:
-        call(*arguments)
-    assert len(str(caught.value).splitlines()) == 1
-    return str(caught.value)
-
-
-def save_image(path, side=(48, 48), mode="L", **options):
-    Image.new(mode, side).save(path, **options)
-
-
-# reading
-
-
-def test_pixels_are_those_that_pillow_decodes(tree):
-    store = fer2013(str(tree))
-    assert len(store) == 7 * (3 + 2 + 2)
-    for name, image in zip(store.names, store.images, strict=True):
-        with Image.open(tree / name) as original:
-            assert np.array_equal(image[0], np.asarray(original))
-
-
-def test_more_images_than_one_chunk_keep_to_their_names(tmp_path):
-    store = fer2013(str(make_tree(tmp_path / "large", train=40, test=1)))
-    assert len(store) == 7 * 42
-    for row in range(0, len(store), 29):
-        with Image.open(tmp_path / "large" / store.names[row]) as original:
-            assert np.array_equal(store.images[row, 0], np.asarray(original))
-
-
-def test_labels_are_those_of_the_folders(tree):
-    store = fer2013(str(tree))
-    folders = [name.split("/")[1] for name in store.names]
-    assert [EMOTIONS[label] for label in store.labels] == folders
-
-
-def test_splits_are_those_of_the_file_names(tree):
-    save_image(tree / "test" / "fear" / "0017.png")
-    save_image(tree / "test" / "fear" / "publictest_1.jpg")  # not as Kaggle writes it
-    shutil.copy(tree / "test/fear/PublicTest_0.jpg", tree / "train/fear/PublicTest_0.jpg")
-    store = fer2013(str(tree))
-    split_of = {name: SPLITS[code] for name, code in zip(store.names, store.splits, strict=True)}
-    assert split_of["train/sad/Training_2.jpg"] == "training"
-    assert split_of["test/sad/PublicTest_1.jpg"] == "public"
-    assert split_of["test/sad/PrivateTest_1.jpg"] == "private"
-    assert split_of["test/fear/0017.png"] == "test"
-    assert split_of["test/fear/publictest_1.jpg"] == "test"
-    assert split_of["train/fear/PublicTest_0.jpg"] == "training"
-    counts = {split: len(store.rows(split)) for split in SPLITS}
-    assert counts == {"training": 22, "public": 14, "private": 14, "test": 2}
-
-
-def test_png_and_upper_case_suffixes_are_read_too(tree):
-    for name in ("a.png", "b.PNG", "c.JPG", "d.jpeg"):
-        save_image(tree / "train" / "happy" / name)
-    assert len(fer2013(str(tree))) == 49 + 4
-
-
-def test_a_class_without_test_images_is_no_mistake(tree):
-    for file in (tree / "test" / "disgust").iterdir():
-        file.unlink()
-    assert len(fer2013(str(tree))) == 49 - 4
+def save_image(path):
+    Image.new("L", (48, 48)).save(path)
 
 
 # the cache
 
 
 def count_decodes(monkeypatch):
-    decode, calls = sources._decode, []
-    monkeypatch.setattr(sources, "_decode", lambda files: calls.append(1) or decode(files))
+    decode, calls = tree_module.decode, []
+    monkeypatch.setattr(tree_module, "decode", lambda files: calls.append(1) or decode(files))
     return calls
 
 
@@ -240,104 +176,111 @@ def test_an_interruption_of_the_download_is_no_mistake(kaggle):
         find_root()
 
 
-@pytest.mark.parametrize("as_file", [False, True], ids=["missing", "a file"])
 @pytest.mark.parametrize("named_by", ["data.root", "FERLAB_DATA"])
-def test_a_named_root_that_is_no_folder_is_refused(tmp_path, monkeypatch, named_by, as_file):
+def test_a_named_root_that_is_not_there_is_refused(tmp_path, monkeypatch, named_by):
     root = tmp_path / "nowhere"
-    if as_file:
-        root.touch()
     (tmp_path / "data/fer2013").mkdir(parents=True)  # not taken instead
     if named_by == "data.root":
         line = mistake_of(fer2013, str(root))
     else:
         monkeypatch.setenv("FERLAB_DATA", str(root))
         line = mistake_of(fer2013)
-    assert f"{named_by}={root}" in line
-    assert ("is not a folder" if as_file else "does not exist") in line
-
-
-# what is passed over
-
-
-@pytest.mark.parametrize(
-    "name", [".DS_Store", "Thumbs.db", "desktop.ini", ".hidden.jpg", "._Training_0.jpg", ".git/"]
-)
-@pytest.mark.parametrize("folder", ["", "train", "test", "train/happy", "test/sad"])
-def test_droppings_and_hidden_files_pass_silently(tree, warnings, folder, name):
-    path = tree / folder / name
-    path.mkdir() if name.endswith("/") else path.write_bytes(b"not an image")
-    assert len(fer2013(str(tree))) == 49
-    assert warnings() == []
-
-
-@pytest.mark.parametrize("name", ["train/README.md", "test/sad/notes.txt", "train/happy/more/"])
-def test_a_stray_file_is_named_in_a_warning_and_harmless(tree, warnings, name):
-    path = tree / name
-    path.mkdir() if name.endswith("/") else path.write_text("stray")
-    assert len(fer2013(str(tree))) == 49
-    (line,) = warnings()
-    assert str(path) in line
-
-
-# what is wrong with the images
-
-
-def empty_class(tree):
-    for file in (tree / "train" / "sad").iterdir():
-        file.unlink()
-
-
-def truncate(tree):
-    file = tree / "train" / "sad" / "Training_1.jpg"
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-
-
-IMAGE = "train/sad/Training_1.jpg"
-MISTAKES = {
-    "empty root": (lambda tree: [shutil.rmtree(part) for part in tree.iterdir()], "", "nothing"),
-    "no train": (lambda tree: shutil.rmtree(tree / "train"), "", "no folder train/"),
-    "no test": (lambda tree: shutil.rmtree(tree / "test"), "", "no folder test/"),
-    "a level too high": (lambda tree: (tree / "train").rename(tree / "Train"), "", "holds Train"),
-    "no class": (lambda tree: shutil.rmtree(tree / "train/disgust"), "train", "disgust"),
-    "no test class": (lambda tree: shutil.rmtree(tree / "test/fear"), "test", "folder fear;"),
-    "misspelt class": (
-        lambda tree: (tree / "train/surprise").rename(tree / "train/suprise"),
-        "train/suprise",
-        "did you mean 'surprise'?",
-    ),
-    "eighth class": (lambda tree: (tree / "test/contempt").mkdir(), "test/contempt", "remove it"),
-    "empty class": (empty_class, "train/sad", "holds no image"),
-    "truncated": (truncate, IMAGE, "cannot be decoded"),
-    "empty file": (lambda tree: (tree / IMAGE).write_bytes(b""), IMAGE, "cannot be decoded"),
-    "text": (lambda tree: (tree / IMAGE).write_text("hello"), IMAGE, "cannot be decoded"),
-    "50×50": (lambda tree: save_image(tree / IMAGE, (50, 50)), IMAGE, "50×50 pixels"),
-    "47×48": (lambda tree: save_image(tree / IMAGE, (47, 48)), IMAGE, "47×48 pixels"),
-    "48×47": (lambda tree: save_image(tree / IMAGE, (48, 47)), IMAGE, "48×47 pixels"),
-    "colour": (lambda tree: save_image(tree / IMAGE, mode="RGB"), IMAGE, "not 8-bit grey"),
-    "palette": (
-        lambda tree: save_image(tree / IMAGE, mode="P", format="PNG"),
-        IMAGE,
-        "not 8-bit grey",
-    ),
-}
-
-
-@pytest.mark.parametrize(("damage", "named", "said"), MISTAKES.values(), ids=MISTAKES)
-def test_wrong_data_end_in_one_line_that_names_the_place(tree, tmp_path, damage, named, said):
-    damage(tree)
-    line = mistake_of(fer2013, str(tree))
-    assert re.search(re.escape(str(tree / named)) + r"\b", line)
-    assert said in line
-    assert not (tmp_path / "cache").exists() or os.listdir(tmp_path / "cache") == []
-
-
-def test_a_file_that_goes_away_while_decoding_is_named(tree):
-    files = list(sources._scan(tree))
-    (tree / IMAGE).unlink()
-    line = mistake_of(sources._decode, files)
-    assert str(tree / IMAGE) in line
-    assert os.strerror(errno.ENOENT) in line
+    assert f"{named_by}={root} does not exist" in line
 
 
 def test_a_path_object_is_a_root_too(tree):
     assert find_root(Path(tree)) == tree
+
+
+# in which form it comes
+
+
+@pytest.fixture
+def forms(tmp_path, tree):
+    """The same pixels in all five forms."""
+    store = fer2013(str(tree))
+    return {
+        "tree": tree,
+        "zip": zip_folder(tree, tmp_path / "archive.zip"),
+        "zip with a folder in it": zip_folder(tree, tmp_path / "archive2.zip", "fer2013/"),
+        **{
+            name: make_csv(tmp_path / "csv" / name, store, name)
+            for name in ("fer2013.csv", "icml_face_data.csv", "train.csv")
+        },
+    }
+
+
+def assert_same(store, other):
+    assert store.digest == other.digest
+    for column in ("images", "labels", "splits", "hashes"):
+        assert np.array_equal(getattr(store, column), getattr(other, column)), column
+
+
+@pytest.mark.parametrize(
+    "form", ["zip", "zip with a folder in it", "fer2013.csv", "icml_face_data.csv"]
+)
+def test_the_same_pixels_give_the_same_store_in_every_form(forms, form):
+    assert_same(fer2013(str(forms[form])), fer2013(str(forms["tree"])))
+
+
+def test_the_challenges_file_holds_the_training_images_alone(forms, tree):
+    store, whole = fer2013(str(forms["train.csv"])), fer2013(str(tree))
+    training = whole.rows("training")
+    assert len(store) == len(training)
+    assert np.array_equal(store.images, whole.images[training])
+    assert np.array_equal(store.labels, whole.labels[training])
+
+
+@pytest.mark.parametrize("form", ["zip", "fer2013.csv", "icml_face_data.csv", "train.csv"])
+def test_the_same_pixels_are_split_and_batched_alike_in_every_form(forms, form):
+    modules = [
+        FaceDataModule(lambda root=root: fer2013(str(root)), batch_size=4, val_fraction=0.3)
+        for root in (forms["tree"], forms[form])
+    ]
+    for one, other in zip(*(module.train_dataloader() for module in modules), strict=True):
+        assert np.array_equal(one.images, other.images)
+        assert np.array_equal(one.labels, other.labels)
+
+
+def test_a_folder_may_hold_the_tree_or_a_csv_file(tmp_path, forms):
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    forms["tree"].rename(outer / "inner")
+    assert_same(fer2013(str(outer)), fer2013(str(outer / "inner")))
+    assert_same(fer2013(str(tmp_path / "csv")), fer2013(str(forms["fer2013.csv"])))
+
+
+@pytest.mark.parametrize("form", ["zip", "fer2013.csv"])
+def test_a_file_is_decoded_once(forms, form, monkeypatch):
+    first = fer2013(str(forms[form]))
+    monkeypatch.setattr(tree_module, "decode", create_autospec(tree_module.decode))
+    monkeypatch.setattr(pixel_csv, "read_csv", create_autospec(pixel_csv.read_csv))
+    assert_same(fer2013(str(forms[form])), first)
+
+
+@pytest.mark.parametrize("form", ["zip", "fer2013.csv"])
+def test_a_file_that_changed_is_decoded_again(forms, tmp_path, form, tree):
+    fer2013(str(forms[form]))
+    other = make_store(3, seed=9)
+    if form == "zip":
+        save_image(tree / "train" / "happy" / "Training_0.jpg")
+        zip_folder(tree, forms[form])
+    else:
+        make_csv(forms[form], other)
+    store = fer2013(str(forms[form]))
+    assert store.digest == (fer2013(str(tree)) if form == "zip" else other).digest
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path):
+    (tmp_path / "fer2013.tar.gz").write_bytes(b"")
+    assert "neither a folder nor a .zip or .csv" in mistake_of(
+        fer2013, str(tmp_path / "fer2013.tar.gz")
+    )
+
+
+def test_what_is_missing_of_fer2013_is_told(forms, warnings):
+    fer2013(str(forms["train.csv"]))
+    said = warnings()
+    assert any("21 training images, FER-2013 has 28,709 (angry 3 of 3,995" in line for line in said)
+    assert any("no public images; FER-2013 has 3,589" in line for line in said)
+    assert any("no private images; FER-2013 has 3,589" in line for line in said)

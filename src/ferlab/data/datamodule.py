@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ferlab.augment.targeted import TargetedAugmentation
-from ferlab.checks import check_integer, check_number
+from ferlab.checks import check_choice, check_integer, check_number
+from ferlab.data.audit import TEST_SPLITS, Audit
 from ferlab.data.batches import EvalBatches, TrainBatches
 from ferlab.data.splits import stratified_split
 from ferlab.data.store import SPLITS, ImageStore
 
-TEST_SPLITS = ("public", "private", "test")
+TWINS = ("keep", "drop_from_train")
+BLANK = ("keep", "drop")
 
 
 class FaceDataModule(L.LightningDataModule):
@@ -30,6 +32,9 @@ class FaceDataModule(L.LightningDataModule):
         batch_size: training images per step.
         eval_batch_size: images per step of validation and test; changes speed and memory alone.
         val_fraction: share of each class of the training images that validates, in (0, 1).
+        twins: `keep` all training images; `drop_from_train` leaves out those that are identical
+            to a test image or to another training image: see `Audit.superfluous`.
+        blank: `keep` or `drop` the images on which nothing is to be seen, from every split.
         seed: of the split, the order of batches and the augmentation.
     """
 
@@ -40,6 +45,8 @@ class FaceDataModule(L.LightningDataModule):
         batch_size: int = 64,
         eval_batch_size: int = 256,
         val_fraction: float = 0.1,
+        twins: str = "keep",
+        blank: str = "keep",
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -47,6 +54,8 @@ class FaceDataModule(L.LightningDataModule):
         self.batch_size = check_integer("data.batch_size", batch_size, at_least=2)
         self.eval_batch_size = check_integer("data.eval_batch_size", eval_batch_size, at_least=1)
         self.val_fraction = check_number("data.val_fraction", val_fraction, above=0, below=1)
+        self.twins = check_choice("data.twins", twins, TWINS)
+        self.blank = check_choice("data.blank", blank, BLANK)
         self.seed = check_integer("seed", seed, at_least=0)
         self._source = source
         self._resident: tuple[Tensor, Tensor] | None = None
@@ -57,32 +66,41 @@ class FaceDataModule(L.LightningDataModule):
         return self._source()
 
     @cached_property
+    def audit(self) -> Audit:
+        """What is wrong with the store; nothing is computed before it is asked for."""
+        return Audit(self.store)
+
+    @cached_property
     def train_and_val_rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The store's indices of the train and of the validation images, each ascending."""
-        training = self.store.rows("training")
+        training = self._without_blanks(self.store.rows("training"))
+        if self.twins == "drop_from_train":
+            training = training[~self.audit.superfluous[training]]
         train, val = stratified_split(
             self.store.labels[training], self.store.hashes[training], self.val_fraction, self.seed
         )
         return training[train], training[val]
 
-    @property
+    @cached_property
     def test_rows(self) -> NDArray[np.int64]:
         """The store's indices of all test images, ascending."""
-        return self.store.rows(*TEST_SPLITS)
+        return self._without_blanks(self.store.rows(*TEST_SPLITS))
 
     def test_parts(self) -> dict[str, NDArray[np.bool_]]:
         """Return which of the test rows belong to each part that is judged by itself.
 
         `public` and `private` are the official halves; `clean` leaves out the images that have
-        an identical twin among the training images.
+        an identical twin in the training split, whether it was trained on or not.
         """
-        rows = self.test_rows
-        splits, hashes = self.store.splits[rows], self.store.hashes
+        splits = self.store.splits[self.test_rows]
         return {
             "public": splits == SPLITS.index("public"),
             "private": splits == SPLITS.index("private"),
-            "clean": ~np.isin(hashes[rows], hashes[self.store.rows("training")]),
+            "clean": ~self.audit.leaked[self.test_rows],
         }
+
+    def _without_blanks(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return rows[~self.audit.blank[rows]] if self.blank == "drop" else rows
 
     def train_dataloader(self) -> TrainBatches:
         images, labels = self._on_device()

@@ -8,15 +8,9 @@ from PIL import Image, ImageDraw, ImageFilter
 from tqdm import tqdm
 
 from ferlab.checks import check_choice, check_integer
+from ferlab.data.audit import FER2013_COUNTS
 from ferlab.data.store import SIDE, SPLITS, ImageStore
 from ferlab.emotions import EMOTIONS
-
-FER2013_COUNTS = {
-    "training": (3995, 436, 4097, 7215, 4965, 4830, 3171),
-    "public": (467, 56, 496, 895, 607, 653, 415),
-    "private": (491, 55, 528, 879, 626, 594, 416),
-}
-"""Images per class in each split of FER-2013, in the order of EMOTIONS."""
 
 _Points = NDArray[np.complex128]
 _ZOOM = 4  # drawn larger, then averaged down, which smooths the edges

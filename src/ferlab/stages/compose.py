@@ -53,6 +53,8 @@ def make_data(config: DictConfig) -> FaceDataModule:
         batch_size=config.data.batch_size,
         eval_batch_size=config.data.eval_batch_size,
         val_fraction=config.data.val_fraction,
+        twins=config.data.twins,
+        blank=config.data.blank,
         seed=config.seed,
     )
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 from torch import Tensor
 
-from ferlab.data.datamodule import TEST_SPLITS, FaceDataModule
+from ferlab.data.audit import TEST_SPLITS
+from ferlab.data.datamodule import FaceDataModule
 from ferlab.emotions import EMOTIONS
 from ferlab.files import write_json
 from ferlab.instantiate import instantiate

@@ -1,0 +1,210 @@
+"""FER-2013 as a tree of image files: `train/<class>/` and `test/<class>/`."""
+
+import hashlib
+import io
+import logging
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
+
+from ferlab.checks import FerlabError, did_you_mean
+from ferlab.data.listing import Entry
+from ferlab.data.store import SIDE, SPLITS, ImageStore
+from ferlab.emotions import EMOTIONS
+
+OTHER_NAMES = {
+    "anger": "angry",
+    "disgusted": "disgust",
+    "fearful": "fear",
+    "happiness": "happy",
+    "neutrality": "neutral",
+    "sadness": "sad",
+    "surprised": "surprise",
+}
+"""What clones of FER-2013 call their class folders, and the class that is meant."""
+
+_UNNAMED = {"train": "training", "test": "test"}  # the split where the file name tells none
+_PARTS = tuple(_UNNAMED)
+_OFFICIAL = {"Training": "training", "PublicTest": "public", "PrivateTest": "private"}
+_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
+_LARGEST = 1 << 20  # bytes of an image file; FER-2013's have about 1,600
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One image of a tree, not read yet.
+
+    Attributes:
+        name: `train/<class>/<file>` or `test/<class>/<file>`, the class by its canonical name.
+        label: index into EMOTIONS.
+        split: index into SPLITS.
+        entry: where it lies.
+    """
+
+    name: str
+    label: int
+    split: int
+    entry: Entry
+
+
+def scan(root: Entry) -> list[ImageFile]:
+    """Return the image files below a folder that holds `train/` and `test/`.
+
+    The folder may lie alone inside `root`. What is passed over is named in warnings; so are
+    class folders under OTHER_NAMES.
+
+    Raises:
+        FerlabError: names the folder or file that FER-2013 cannot have.
+    """
+    top = _descend(root)
+    for entry in top.children.values():
+        if entry.name not in _PARTS:
+            log.warning("passed over: %s is neither train/ nor test/", entry.place)
+    files: list[ImageFile] = []
+    renamed: dict[str, str] = {}
+    for part in _PARTS:
+        folders = _class_folders(top.children[part])
+        renamed |= {entry.name: name for name, entry in folders.items() if entry.name != name}
+        for emotion in EMOTIONS:
+            files.extend(_scan_class(folders[emotion], part, emotion))
+    if renamed:
+        pairs = ", ".join(f"{given} = {emotion}" for given, emotion in renamed.items())
+        log.warning("class folders by other names: %s", pairs)
+    return files
+
+
+def fingerprint(files: list[ImageFile]) -> str:
+    """Return a digest of names and versions: another one, another cache."""
+    digest = hashlib.blake2b(digest_size=12)
+    for file in files:
+        digest.update(f"{file.name}\0{file.entry.version}\0".encode(errors="replace"))
+    return digest.hexdigest()
+
+
+def decode(files: list[ImageFile]) -> ImageStore:
+    """Return the decoded images; Pillow decodes outside the interpreter lock, so threads help.
+
+    Raises:
+        FerlabError: names a file that is no 8-bit grey image of 48×48 pixels.
+    """
+    images = np.empty((len(files), 1, SIDE, SIDE), dtype=np.uint8)
+    bar = tqdm(total=len(files), desc="decoding", unit="image", disable=None, leave=False)
+    with bar, ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        chunks = [range(start, min(start + 256, len(files))) for start in range(0, len(files), 256)]
+
+        def decode_chunk(chunk: range) -> None:
+            for index in chunk:
+                images[index, 0] = _decode_image(files[index].entry)
+
+        try:
+            for chunk, _ in zip(chunks, pool.map(decode_chunk, chunks), strict=True):
+                bar.update(len(chunk))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # what is wrong is said at once
+            raise
+    return ImageStore.from_arrays(
+        images,
+        labels=np.array([file.label for file in files], dtype=np.int64),
+        splits=np.array([file.split for file in files], dtype=np.uint8),
+        names=np.array([file.name for file in files], dtype=np.str_),
+    )
+
+
+def _decode_image(entry: Entry) -> NDArray[np.uint8]:
+    """Return the grey levels of one image file: uint8 (48, 48)."""
+    try:
+        with Image.open(io.BytesIO(entry.read(_LARGEST))) as image:
+            if image.size != (SIDE, SIDE):
+                width, height = image.size
+                raise FerlabError(
+                    f"{entry.place} is {width}×{height} pixels; FER-2013's images are {SIDE}×{SIDE}"
+                )
+            if image.mode != "L":
+                raise FerlabError(
+                    f"{entry.place} is not 8-bit grey (mode {image.mode}); convert it or remove it"
+                )
+            return np.asarray(image, dtype=np.uint8)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = "no image" if isinstance(error, UnidentifiedImageError) else error
+        raise FerlabError(
+            f"{entry.place} cannot be decoded ({reason}); replace it or remove it"
+        ) from error
+
+
+def _descend(root: Entry) -> Entry:
+    """Return the folder that holds `train/` and `test/`: `root`, or the one folder in it."""
+    for folder in (root, *root.children.values()):
+        if folder.holds_folders(*_PARTS):
+            return folder
+    missing = next(part for part in _PARTS if not root.holds_folders(part))
+    held = ", ".join(list(root.children)[:5]) or "nothing"
+    raise FerlabError(
+        f"{root.place} has no folder {missing}/ (it holds {held}); data.root is the folder or zip "
+        "that holds FER-2013's train/ and test/, or a CSV file"
+    )
+
+
+def _class_folders(part: Entry) -> dict[str, Entry]:
+    """Return the folder of each class in `train/` or `test/`."""
+    found: dict[str, Entry] = {}
+    for entry in part.children.values():
+        if not entry.is_folder:
+            log.warning("passed over: %s is not a class folder", entry.place)
+            continue
+        name = entry.name.lower()
+        emotion = OTHER_NAMES.get(name, name)
+        if emotion not in EMOTIONS:
+            advice = did_you_mean(name, EMOTIONS) or "; rename or remove it"
+            if name.isdecimal():
+                advice = "; a number may mean either of two class orders: rename it"
+            raise FerlabError(
+                f"{entry.place} is not one of the classes {', '.join(EMOTIONS)}{advice}"
+            )
+        if emotion in found:
+            raise FerlabError(
+                f"{entry.place} and {found[emotion].name}/ beside it are one class, {emotion}; "
+                "make one folder of them"
+            )
+        found[emotion] = entry
+    if missing := [name for name in EMOTIONS if name not in found]:
+        raise FerlabError(
+            f"{part.place} lacks the class folder{'s' * (len(missing) > 1)} "
+            f"{', '.join(missing)}; FER-2013 has {', '.join(EMOTIONS)}"
+        )
+    return found
+
+
+def _scan_class(folder: Entry, part: str, emotion: str) -> Iterator[ImageFile]:
+    found = False
+    for entry in folder.children.values():
+        if entry.is_folder or os.path.splitext(entry.name)[1].lower() not in _IMAGE_SUFFIXES:
+            log.warning("passed over: %s is not a JPEG or PNG file", entry.place)
+            continue
+        if entry.size > _LARGEST:
+            raise FerlabError(
+                f"{entry.place} has {entry.size:,} bytes; an image of {SIDE}×{SIDE} pixels has "
+                "a few thousand; replace it or remove it"
+            )
+        split = _OFFICIAL.get(entry.name.partition("_")[0], _UNNAMED[part])
+        if (split == "training") != (part == "train"):
+            raise FerlabError(
+                f"{entry.place} is by its name one of the {split} images, which do not belong "
+                f"in {part}/; move it"
+            )
+        found = True
+        yield ImageFile(
+            name=f"{part}/{emotion}/{entry.name}",
+            label=EMOTIONS.index(emotion),
+            split=SPLITS.index(split),
+            entry=entry,
+        )
+    if not found and part == "train":
+        raise FerlabError(f"{folder.place} holds no image; every class needs some")
