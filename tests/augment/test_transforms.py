@@ -1,5 +1,7 @@
 """The transforms of a batch, held against torchvision's, one image at a time."""
 
+import math
+
 import pytest
 import torch
 import torchvision.transforms.v2.functional as oracle
@@ -7,25 +9,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms import InterpolationMode
 
-from ferlab.augment.transforms import RandomTransforms, make_transforms
+from ferlab.augment.transforms import Draws, RandomTransforms, make_transforms
 from ferlab.checks import FerlabError
 
 NOISE = torch.rand(6, 1, 48, 48, generator=torch.Generator().manual_seed(0))
 MOST = 1 - 2**-24  # the largest float32 that torch.rand returns
-COLUMNS = (
-    "angle",
-    "flip",
-    "zoom",
-    "right",
-    "down",
-    "crop_side",
-    "crop_x",
-    "crop_y",
-    "contrast",
-    "brightness",
-)  # what each draw decides
 STRONG = RandomTransforms(
-    rotation=30, flip=0.5, zoom=0.3, translation=0.2, crop=0.7, brightness=0.5, contrast=0.5
+    rotation=30,
+    rotation_p=0.8,
+    flip=0.5,
+    zoom=0.3,
+    translation=0.2,
+    translation_p=0.8,
+    crop=0.7,
+    brightness=0.5,
+    contrast=0.5,
+    erasing=0.7,
 )
 
 each_draw = pytest.mark.parametrize("draw", [0.0, 0.2, 0.5, 0.9, MOST])
@@ -33,10 +32,9 @@ each_draw = pytest.mark.parametrize("draw", [0.0, 0.2, 0.5, 0.9, MOST])
 
 def draws(n=1, **values):
     """Return draws of which only the named ones change anything."""
-    table = torch.full((n, len(COLUMNS)), 0.5)
-    table[:, COLUMNS.index("crop_side")] = 0
-    for name, value in values.items():
-        table[:, COLUMNS.index(name)] = torch.as_tensor(value)
+    table = torch.full((n, RandomTransforms.N_DRAWS), 0.5)
+    for name, value in {"crop_side": 0.0, **values}.items():
+        table[:, Draws._fields.index(name)] = torch.as_tensor(value)
     return table
 
 
@@ -162,6 +160,87 @@ def test_crop_and_translation_add_up():
     assert_close(both, expected, margin=1)
 
 
+@pytest.mark.parametrize(
+    ("share", "ratio", "top", "left"), [(0.1, 1.0, 0, 0), (0.33, 0.5, 7, 12), (0.02, 3.0, 40, 44)]
+)
+def test_erasing_is_torchvisions_black_rectangle(share, ratio, top, left):
+    height = round((share * 48 * 48 * ratio) ** 0.5)
+    width = round((share * 48 * 48 / ratio) ** 0.5)
+    erased = RandomTransforms(erasing=1.0)(
+        NOISE,
+        draws(
+            6,
+            erased_area=(share - 0.02) / 0.31,
+            erased_ratio=math.log(ratio / 0.3) / math.log(3.3 / 0.3),
+            erased_y=(top + 0.5) / (48 - height + 1),
+            erased_x=(left + 0.5) / (48 - width + 1),
+        ),
+    )
+    assert_close(erased, oracle.erase(NOISE, top, left, height, width, torch.zeros(1)))
+
+
+def erased_rectangles(transforms, seed, n=500):
+    """Return top, left, height and width (n,) of what is erased, all 0 where nothing is."""
+    black = transforms(torch.ones(1, 1, 48, 48).expand(n, 1, 48, 48), uniform(n, seed))[:, 0] == 0
+    rows, columns = black.any(2), black.any(1)
+    assert torch.equal(black, rows[:, :, None] & columns[:, None, :])  # a rectangle, all of it
+    return tuple(
+        side.int() for line in (rows, columns) for side in (line.int().argmax(1), line.sum(1))
+    )
+
+
+@given(st.integers(0, 10_000), st.floats(0.1, 0.9), st.floats(0.1, 0.5))
+@settings(max_examples=25, deadline=None)
+def test_what_is_erased_has_the_shares_ratios_and_places_that_were_asked(seed, p, area):
+    top, height, left, width = erased_rectangles(
+        RandomTransforms(erasing=p, erasing_area=area), seed
+    )
+    erased = height > 0
+    n = int(erased.sum())
+    assert abs(n / 500 - p) < 5 * (p * (1 - p) / 500) ** 0.5  # five standard errors
+    share = (height * width)[erased] / 48**2
+    assert share.max() < area + 0.03  # sides are rounded to pixels
+    assert share.min() > 0.005
+    assert abs(share.mean() - (0.02 + area) / 2) < 5 * (area - 0.02) / (12 * n) ** 0.5 + 0.01
+    room = 48 - height[erased]
+    place = (top[erased] / room.clamp(min=1))[room > 5]
+    assert abs(place.mean() - 0.5) < 5 * 0.32 / len(place) ** 0.5
+    assert (left[erased] + width[erased]).max() <= 48
+
+
+@given(st.integers(0, 10_000), st.floats(0.1, 0.9))
+@settings(max_examples=25, deadline=None)
+@pytest.mark.parametrize("name", ["rotation", "translation"])
+def test_with_a_probability_the_others_stay_as_they_are(name, seed, p):
+    images = NOISE[:1].expand(400, 1, 48, 48)
+    changed = RandomTransforms(**{name: 0.2 if name == "translation" else 30, f"{name}_p": p})(
+        images, uniform(400, seed)
+    )
+    share = ((changed - images).abs().amax(dim=(1, 2, 3)) > 1e-3).float().mean()
+    assert abs(share - p) < 5 * (p * (1 - p) / 400) ** 0.5
+
+
+def centre_of_mass(images):
+    """Return right and down (B,) of the brightness, in pixels from the middle."""
+    weight = images[:, 0] / images.sum(dim=(1, 2, 3))[:, None, None]
+    axis = torch.arange(48) - 23.5
+    return (weight.sum(1) * axis).sum(1), (weight.sum(2) * axis).sum(1)
+
+
+@given(st.integers(0, 10_000), st.floats(0.02, 0.2))
+@settings(max_examples=25, deadline=None)
+def test_shifts_are_uniform_and_the_axes_independent(seed, strength):
+    spot = torch.zeros(1, 1, 48, 48)
+    spot[..., 23:25, 23:25] = 1
+    moved = RandomTransforms(translation=strength)(spot.expand(400, 1, 48, 48), uniform(400, seed))
+    right, down = (axis / (48 * strength) for axis in centre_of_mass(moved))
+    for axis in (right, down):
+        assert axis.abs().max() < 1 + 1e-3
+        assert abs(axis.mean()) < 5 * 0.58 / 20  # standard error of a uniform's mean
+        assert abs(axis.square().mean() - 1 / 3) < 5 * 0.3 / 20
+    assert abs((right * down).mean()) < 5 * (1 / 3) / 20
+
+
 @given(st.integers(0, 1000))
 @settings(max_examples=20, deadline=None)
 def test_zero_strength_changes_nothing_whatever_the_draws(seed):
@@ -186,12 +265,12 @@ def test_each_image_depends_on_its_own_draws_alone():
 
 
 def test_every_draw_changes_the_image():
-    table = uniform(1)
+    table = torch.full((1, RandomTransforms.N_DRAWS), 0.45)
     before = STRONG(NOISE[:1], table)
     for column in range(RandomTransforms.N_DRAWS):
         other = table.clone()
         other[0, column] = (table[0, column] + 0.5) % 1
-        assert (STRONG(NOISE[:1], other) - before).abs().max() > 0.01, COLUMNS[column]
+        assert (STRONG(NOISE[:1], other) - before).abs().max() > 0.01, Draws._fields[column]
 
 
 @given(
@@ -204,6 +283,8 @@ def test_every_draw_changes_the_image():
         crop=st.floats(0.05, 1),
         brightness=st.floats(0, 0.95),
         contrast=st.floats(0, 0.95),
+        erasing=st.floats(0, 1),
+        erasing_area=st.floats(0.02, 1),
     ),
     st.sampled_from(["least", "most", "any"]),
     st.integers(0, 1000),
@@ -227,9 +308,9 @@ def test_grey_levels_stay_between_black_and_white(transforms, kind, seed):
     assert torch.equal(images, before)
 
 
-@pytest.mark.parametrize("shape", [(5, 10), (6, 9), (10,)])
+@pytest.mark.parametrize("shape", [(5, 17), (6, 16), (17,)])
 def test_draws_of_another_shape_are_refused(shape):
-    with pytest.raises(ValueError, match=r"draws must be of shape \(6, 10\)"):
+    with pytest.raises(ValueError, match=r"draws must be of shape \(6, 17\)"):
         STRONG(NOISE, torch.zeros(shape))
 
 
@@ -254,6 +335,11 @@ def test_draws_of_another_shape_are_refused(shape):
         ("brightness", -0.1),
         ("contrast", 1.0),
         ("contrast", -0.1),
+        ("rotation_p", 1.1),
+        ("translation_p", -0.1),
+        ("erasing", 1.5),
+        ("erasing_area", 0.01),
+        ("erasing_area", 1.1),
     ],
 )
 def test_a_wrong_strength_is_refused_by_name(name, value):
@@ -277,6 +363,6 @@ def test_the_limits_themselves_are_allowed(limits):
 def test_an_unknown_transform_is_refused_by_name():
     with pytest.raises(
         FerlabError,
-        match=r"^augment\.transforms has no 'rotatoin'; the transforms are rotation, flip, zoom",
+        match=r"^augment\.transforms has no 'rotatoin', did you mean 'rotation'\?",
     ):
         make_transforms({"flip": 0.5, "rotatoin": 15})

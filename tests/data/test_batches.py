@@ -206,6 +206,21 @@ def test_fresh_epochs_hold_other_added_images():
     assert (first & second) == Counter(STORE.images[row].tobytes() for row in ROWS)
 
 
+def test_mixup_blends_rows_of_the_batch_and_their_labels():
+    plain = list(train_batches())
+    mixed = list(train_batches(mixup=0.4))
+    for before, after in zip(plain, mixed, strict=True):
+        assert after.labels.shape == (7, 7)
+        assert torch.allclose(after.labels.sum(dim=1), torch.ones(7))
+        own = torch.nn.functional.one_hot(before.labels, 7).float()
+        among = torch.linalg.lstsq(before.images.flatten(1).T, after.images.flatten(1).T).solution
+        blends = (before.images.flatten(1).T @ among).T  # in the span of the batch's own images
+        assert torch.allclose(blends, after.images.flatten(1), atol=1e-3)
+        shares = among.T @ own  # so much of each class is in the image
+        assert torch.allclose(shares, after.labels, atol=1e-3)
+    assert any(not torch.equal(b.images, a.images) for b, a in zip(plain, mixed, strict=True))
+
+
 def test_transforms_leave_the_store_as_it_was():
     store = make_store(2)
     batches = train_batches(

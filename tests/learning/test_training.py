@@ -54,3 +54,18 @@ def test_training_learns_what_the_drawn_faces_show(train):
     rows = history("run")
     assert rows[-1]["train/loss"] < rows[0]["train/loss"] * 2 / 3
     assert max(row["val/accuracy"] for row in rows) > 0.4  # a quarter is the largest class
+
+
+@pytest.mark.parametrize("preset", ["report", "standard", "strong"])
+def test_every_augmentation_trains(train, preset):
+    status, _, err = train("hydra.run.dir=run", f"augment={preset}", "+augment.extra.happy=3")
+    assert status == 0, err
+
+
+def test_mixup_trains_on_other_targets_and_repeats_itself(train):
+    for folder in ("one", "other"):
+        status, _, err = train(f"hydra.run.dir={folder}", "augment.mixup=0.4")
+        assert status == 0, err
+    assert Path("one/metrics.json").read_text() == Path("other/metrics.json").read_text()
+    train("hydra.run.dir=plain")
+    assert history("plain")[0]["train/loss"] < history("one")[0]["train/loss"]

@@ -12,6 +12,7 @@ from ferlab.checks import (
     check_boolean,
     check_choice,
     check_integer,
+    check_number,
     did_you_mean,
 )
 from ferlab.emotions import EMOTIONS
@@ -43,6 +44,8 @@ class TargetedAugmentation:
         apply_to: `extra` transforms the added rows alone, `all` the originals too.
         frozen: True repeats the same draws and parameters in each epoch, as if the added images
             had been made once and stored (the report's way); False draws anew.
+        mixup: alpha of the Beta distribution that blends each image with another of its batch,
+            see `plan_mixup`; 0 blends none.
 
     Raises:
         FerlabError: an unknown class, a negative count, extra images without transforms.
@@ -54,6 +57,7 @@ class TargetedAugmentation:
         extra: Mapping[str, int] | None = None,
         apply_to: str = "extra",
         frozen: bool = False,
+        mixup: float = 0.0,
     ) -> None:
         self.transforms = transforms
         if not isinstance(extra, Mapping | None):
@@ -61,6 +65,7 @@ class TargetedAugmentation:
         self.extra = dict(extra or {})
         self.apply_to = check_choice("augment.apply_to", apply_to, ("extra", "all"))
         self.frozen = check_boolean("augment.frozen", frozen)
+        self.mixup = check_number("augment.mixup", mixup, at_least=0)
         for emotion, count in self.extra.items():
             if emotion not in EMOTIONS:
                 raise FerlabError(

@@ -79,24 +79,26 @@ class Audit:
 
     def summary(self) -> dict[str, int]:
         """Return the number of images, groups of twins, leaks and blanks."""
-        counts = {f"images/{split}": len(self.store.rows(split)) for split in SPLITS}
-        leaked = {
-            f"leaked/{split}": int(self.leaked[self.store.rows(split)].sum())
-            for split in TEST_SPLITS
-        }
+        rows = {split: self.store.rows(split) for split in SPLITS}
+        present = [split for split in SPLITS if len(rows[split])]
         return {
-            **{name: count for name, count in counts.items() if count},
+            **{f"images/{split}": len(rows[split]) for split in present},
             "twins/groups": len(np.unique(self.group[self.twins])),
             "twins/images": int(self.twins.sum()),
             "contradicting/groups": len(np.unique(self.group[self.contradicting])),
             "contradicting/images": int(self.contradicting.sum()),
-            **{name: count for name, count in leaked.items() if counts[f"images/{name[7:]}"]},
+            **{
+                f"leaked/{split}": int(self.leaked[rows[split]].sum())
+                for split in present
+                if split in TEST_SPLITS
+            },
             "blank/images": int(self.blank.sum()),
         }
 
     @cached_property
     def _of_test(self) -> NDArray[np.bool_]:
-        return self.store.splits != SPLITS.index("training")
+        of_test: NDArray[np.bool_] = self.store.splits != SPLITS.index("training")
+        return of_test
 
     def _any_in_group(self, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Tell for each image whether one of its group is chosen."""

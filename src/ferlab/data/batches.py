@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ferlab.augment.mixup import mix, plan_mixup
 from ferlab.augment.targeted import TargetedAugmentation
 from ferlab.randomness import mix_seed
 
@@ -17,7 +18,7 @@ class Batch(NamedTuple):
 
     Attributes:
         images: float32 (B, 1, 48, 48) in [0, 1].
-        labels: int64 (B,).
+        labels: int64 (B,); float32 (B, 7), the shares of the classes, where images are mixed.
     """
 
     images: Tensor
@@ -86,6 +87,10 @@ class TrainBatches:
         source = self._rows[plan.source][order].to(self._device, non_blocking=True)
         labels = self._row_labels[plan.source][order].to(self._device, non_blocking=True)
         draws = plan.draws[order].to(self._device, non_blocking=True)
+        if alpha := self._augmentation.mixup:
+            mixup = plan_mixup(alpha, (len(self), self.batch_size), self._seed, epoch)
+            partner = mixup.partner.to(self._device, non_blocking=True)
+            share = mixup.share.to(self._device, non_blocking=True)
 
         while self._epoch == epoch:
             index = self._next_batch
@@ -97,7 +102,10 @@ class TrainBatches:
                 transforms = self._augmentation.transforms
                 assert transforms is not None  # the plan marks no row otherwise
                 images[:count] = transforms(images[:count], draws[index, :count])
-            yield Batch(images, labels[index])
+            if alpha:
+                yield Batch(*mix(images, labels[index], partner[index], share[index]))
+            else:
+                yield Batch(images, labels[index])
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position: the epoch and the batch that comes next."""

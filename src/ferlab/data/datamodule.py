@@ -86,6 +86,21 @@ class FaceDataModule(L.LightningDataModule):
         """The store's indices of all test images, ascending."""
         return self._without_blanks(self.store.rows(*TEST_SPLITS))
 
+    def rows_by_split(self) -> dict[str, NDArray[np.int64]]:
+        """Return the store's indices of every split that is used and has images, by its name."""
+        train, val = self.train_and_val_rows
+        tests = {
+            split if split == "test" else f"test/{split}": np.intersect1d(
+                self.test_rows, self.store.rows(split)
+            )
+            for split in TEST_SPLITS
+        }
+        return {
+            "train": train,
+            "validation": val,
+            **{name: rows for name, rows in tests.items() if len(rows)},
+        }
+
     def test_parts(self) -> dict[str, NDArray[np.bool_]]:
         """Return which of the test rows belong to each part that is judged by itself.
 

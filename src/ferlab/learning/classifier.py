@@ -105,7 +105,8 @@ class EmotionClassifier(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         logits = self(batch.images)
         loss = F.cross_entropy(logits, batch.labels)
-        self.train_metrics.update(logits.detach(), batch.labels, loss)
+        labels = batch.labels if batch.labels.ndim == 1 else batch.labels.argmax(dim=1)
+        self.train_metrics.update(logits.detach(), labels, loss)
         return loss
 
     def on_train_epoch_end(self) -> None:

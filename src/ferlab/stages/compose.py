@@ -43,7 +43,7 @@ def make_spec(model: Mapping[str, Any]) -> NetworkSpec:
 def make_data(config: DictConfig) -> FaceDataModule:
     """Return the datamodule of the groups data and augment; no image is read yet."""
     augment = plain(config.augment)
-    _refuse_unknown("augment", augment, ("extra", "apply_to", "frozen", "transforms"))
+    _refuse_unknown("augment", augment, ("extra", "apply_to", "frozen", "transforms", "mixup"))
     transforms = augment.pop("transforms")
     return FaceDataModule(
         source=instantiate(config.data.source, "data.source"),

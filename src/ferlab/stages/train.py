@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 from torch import Tensor
 
-from ferlab.data.audit import TEST_SPLITS
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.emotions import EMOTIONS
 from ferlab.files import write_json
@@ -159,18 +158,9 @@ def _predict(
 
 def _describe_splits(data: FaceDataModule) -> str:
     """Return a table of the images per split and class."""
-    train, val = data.train_and_val_rows
+    counts = {name: data.store.class_counts(rows) for name, rows in data.rows_by_split().items()}
     added = np.array([data.augmentation.extra.get(emotion, 0) for emotion in EMOTIONS])
-    counts = {
-        "train": data.store.class_counts(train),
-        "  + augmented": added,
-        "validation": data.store.class_counts(val),
-        **{
-            f"test/{split}" if split != "test" else "test": data.store.class_counts(rows)
-            for split in TEST_SPLITS
-            if len(rows := data.store.rows(split))
-        },
-    }
+    counts = {"train": counts.pop("train"), "  + augmented": added, **counts}
     lines = [f"{'images':<16}{'all':>8}" + "".join(f"{emotion:>10}" for emotion in EMOTIONS)]
     lines += [
         f"{name:<16}{row.sum():>8}" + "".join(f"{count:>10}" for count in row)
