@@ -5,20 +5,27 @@ import sys
 
 import pytest
 
-from ferlab.cli import main
+from ferlab.cli import STAGES, main
 
 
 def test_an_unknown_stage_is_one_line_with_a_hint(capsys):
     assert main(["trian"]) == 1
-    assert capsys.readouterr().err == (
-        "ferlab: no stage 'trian', did you mean 'train'?; the stages are train\n"
-    )
+    err = capsys.readouterr().err
+    assert err.startswith("ferlab: no stage 'trian', did you mean 'train'?; the stages are train")
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
 def test_help_lists_the_stages(arguments, capsys):
     assert main(arguments) == 0
-    assert "train" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert all(f"  {stage} " in shown for stage in STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_has_its_module_and_configuration(stage, capsys):
+    assert main([stage, "--cfg", "job"]) == 0
+    assert ":" in capsys.readouterr().out
 
 
 def test_help_does_not_wait_for_torch():

@@ -10,20 +10,20 @@ from ferlab.runs import RunFolder
 
 CONFIG = {"seed": 0, "data": {"root": "/here"}, "model": {"layers": [{"conv": 4}, "flatten"]}}
 
-MADE_ON = {"data": "abc", "accelerator": "cpu", "precision": "32-true", "device": "cpu"}
+MADE_ON = {"data": "abc", "accelerator": "cpu", "precision": "32-true"}
 
 
 @pytest.fixture
 def begun(tmp_path):
     with RunFolder(tmp_path / "run") as folder:
-        folder.open(CONFIG, **MADE_ON)
+        folder.open(CONFIG, MADE_ON, device="cpu")
     return folder
 
 
 def test_the_same_configuration_goes_on(begun):
     begun.check_configuration(CONFIG)
     with begun:
-        begun.open(CONFIG, **{**MADE_ON, "device": "cpu (8 threads)"})
+        begun.open(CONFIG, MADE_ON, device="cpu (8 threads)")
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,12 @@ def test_what_does_not_change_the_result_may_differ(begun):
 @pytest.mark.parametrize("changed", ["data", "accelerator", "precision"])
 def test_other_images_and_another_arithmetic_are_refused(begun, changed):
     with pytest.raises(FerlabError, match=rf"begun with other {changed} \(.* there, new now\)"):
-        begun.open(CONFIG, **{**MADE_ON, changed: "new"})
+        begun.open(CONFIG, {**MADE_ON, changed: "new"}, device="cpu")
 
 
 def test_a_folder_that_was_taken_meanwhile_is_refused(begun):
     with pytest.raises(FerlabError, match="seed"):
-        begun.open({**CONFIG, "seed": 7}, **MADE_ON)
+        begun.open({**CONFIG, "seed": 7}, MADE_ON, device="cpu")
 
 
 def test_damaged_files_are_named(begun):
@@ -69,7 +69,7 @@ def test_the_log_holds_what_was_said_before_the_folder_was_opened(tmp_path):
     logger.setLevel(logging.INFO)
     with RunFolder(tmp_path / "run") as folder:
         logger.info("early")
-        folder.open(CONFIG, **MADE_ON)
+        folder.open(CONFIG, MADE_ON, device="cpu")
         logger.info("late")
     logger.info("afterwards")
     lines = folder.log.read_text().splitlines()

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 from ferlab.checks import did_you_mean
 
-STAGES = {"train": "train one network, or with -m one per combination of values"}
+STAGES = {
+    "train": "train one network, or with -m one per combination of values",
+    "explore": "look at a data set, its split, its augmentation and its defects",
+}
 
 USAGE = "\n".join(
     [

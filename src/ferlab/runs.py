@@ -34,18 +34,18 @@ IGNORED = (
 class RunFolder:
     """The files of one run, and the rule that a folder belongs to one configuration.
 
-    A context: within it what ferlab logs is kept, and goes to `train.log` once the folder is open.
-    A folder in which nothing was written is removed at the end.
+    A context: within it what ferlab logs is kept, and goes to `<stage>.log` once the folder is
+    open. A folder in which nothing was written is removed at the end.
 
     Attributes:
         path: the folder; what lies in it are the attributes below.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, stage: str = "train") -> None:
         self.path = path
         self.config = path / "config.yaml"
         self.environment = path / "environment.json"
-        self.log = path / "train.log"
+        self.log = path / f"{stage}.log"
         self.history = path / "history.csv"
         self.checkpoints = path / "checkpoints"
         self.last_checkpoint = self.checkpoints / "last.ckpt"
@@ -114,24 +114,19 @@ class RunFolder:
                 "choose another hydra.run.dir"
             )
 
-    def open(
-        self, config: Mapping[str, Any], data: str, accelerator: str, precision: str, device: str
-    ) -> None:
+    def open(self, config: Mapping[str, Any], fixed: Mapping[str, str], device: str) -> None:
         """Record the configuration and the environment, and begin to keep the log.
 
         Args:
             config: resolved, plain values.
-            data: digest of the images, labels and splits.
-            accelerator: `cpu`, `cuda` or `mps`.
-            precision: of the training.
-            device: as a person knows it; may differ on a resume, the other three may not.
+            fixed: by name, what is not in the configuration and changes the result all the same:
+                the digest of the data, the kind of device, the precision.
+            device: as a person knows it; may differ on a resume.
 
         Raises:
-            FerlabError: the folder was begun with another configuration, images, accelerator or
-                precision.
+            FerlabError: the folder was begun with another configuration or other `fixed` values.
         """
         self.check_configuration(config)  # again: another run may have begun here meanwhile
-        fixed = {"data": data, "accelerator": accelerator, "precision": precision}
         if self.environment.exists():
             recorded = json.loads(self.environment.read_text(encoding="utf-8"))
             for name, value in fixed.items():

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
+from PIL import Image
 
 from ferlab.emotions import EMOTIONS
 from ferlab.files import replacing
@@ -49,7 +50,7 @@ def draw_curves(
     """
     if not history:
         raise ValueError("the history has no epochs to draw")
-    figure = _new_figure(10, 5, title)
+    figure = new_figure(10, 5, title)
     panels, strips = figure.subplots(2, 2, sharex=True, height_ratios=(7, 1))
     for panel, strip, metric in zip(panels, strips, ("loss", "accuracy"), strict=True):
         _draw_metric(panel, history, metric)
@@ -72,7 +73,7 @@ def draw_confusion_matrix(matrix: NDArray[np.int64], title: str) -> Figure:
         title: one line above the matrix.
     """
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)  # (7, 7)
-    figure = _new_figure(7, 6.9, title)
+    figure = new_figure(7, 6.9, title)
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(matrix):
@@ -107,7 +108,13 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(partial, dpi=150, format="png")
 
 
-def _new_figure(width: float, height: float, title: str) -> Figure:
+def save_image(pixels: NDArray[np.uint8], path: Path) -> None:
+    """Write grey levels (H, W) as a PNG file, whole or not at all."""
+    with replacing(path) as partial:
+        Image.fromarray(pixels).save(partial, format="png", optimize=True)
+
+
+def new_figure(width: float, height: float, title: str) -> Figure:
     """Return an empty figure of this size in inches, its title at the upper left."""
     figure = Figure(
         figsize=(width, height),

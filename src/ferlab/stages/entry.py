@@ -41,7 +41,7 @@ def run_stage(
     mistakes: list[str] = []
 
     def job(config: DictConfig) -> Any:
-        with RunFolder(Path(HydraConfig.get().runtime.output_dir)) as folder:
+        with RunFolder(Path(HydraConfig.get().runtime.output_dir), name) as folder:
             try:
                 return task(config, folder)
             except Interrupted as stop:

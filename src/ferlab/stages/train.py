@@ -76,9 +76,11 @@ def train(config: DictConfig, folder: RunFolder) -> float:
     log.info("%s", _describe_splits(data))
     folder.open(
         values,
-        data=data.store.digest,
-        accelerator=trainer.strategy.root_device.type,
-        precision=trainer.precision,
+        {
+            "data": data.store.digest,
+            "accelerator": trainer.strategy.root_device.type,
+            "precision": trainer.precision,
+        },
         device=describe_device(trainer),
     )
     if make_logger is not None:

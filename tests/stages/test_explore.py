@@ -1,0 +1,83 @@
+"""`ferlab explore`: one page, its pictures, and the audit's numbers."""
+
+import json
+from pathlib import Path
+
+import pytest
+from faces import make_csv, make_store
+from PIL import Image
+
+from ferlab.cli import main
+from ferlab.data.audit import Audit
+from ferlab.emotions import EMOTIONS
+
+PICTURES = {
+    "distribution.png",
+    "split.png",
+    "plan.png",
+    "transforms.png",
+    "transformed.png",
+    *(f"faces_{emotion}.png" for emotion in EMOTIONS),
+}
+
+
+@pytest.fixture
+def store():
+    return make_store(9, twins=4)
+
+
+def explore(store, *overrides):
+    make_csv(Path("fer2013.csv"), store)
+    return main(["explore", "data.root=fer2013.csv", "hydra.run.dir=out", *overrides])
+
+
+def test_a_page_with_its_pictures_and_numbers_is_written(store):
+    assert explore(store) == 0
+    assert {path.name for path in Path("out").glob("*.png")} == PICTURES | {
+        "contradicting.png",
+        "leaked.png",
+    }
+    for path in Path("out").glob("*.png"):
+        with Image.open(path) as image:
+            image.load()
+    html = Path("out/index.html").read_text()
+    assert html.count("data:image/png;base64,") == len(PICTURES) + 2
+    assert "189 images" in html
+    assert json.loads(Path("out/metrics.json").read_text()) == Audit(store).summary()
+    assert {"config.yaml", "environment.json", "explore.log"} <= {
+        path.name for path in Path("out").iterdir()
+    }
+
+
+def test_a_finished_page_is_not_made_again(store, capfd):
+    explore(store)
+    before = Path("out/index.html").stat().st_mtime_ns
+    assert explore(store) == 0
+    assert Path("out/index.html").stat().st_mtime_ns == before
+    assert "out/index.html" in capfd.readouterr().out
+    assert explore(store, "seed=1") == 1
+    assert "seed (0 there, 1 now)" in capfd.readouterr().err
+
+
+def test_the_page_tells_what_the_plan_does(store):
+    explore(store, "augment.extra={disgust: 5, surprise: 6, angry: 7, fear: 8}")
+    html = Path("out/index.html").read_text()
+    assert "adds 26 images to 56, so an epoch has 82" in html
+    assert "the added images alone, the same in each epoch" in html
+
+
+def test_without_augmentation_no_transform_is_shown(store):
+    assert explore(store, "augment=none") == 0
+    assert not Path("out/transforms.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [("faces=0", "faces must be an integer >= 1"), ("data.twins=drop", "data.twins must be one")],
+)
+def test_a_mistake_leaves_no_folder(store, capfd, override, said):
+    assert explore(store, override) == 1
+    err = capfd.readouterr().err
+    assert said in err
+    assert len(err.strip().splitlines()) == 1
+    assert not Path("out").exists()
