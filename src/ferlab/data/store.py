@@ -128,9 +128,20 @@ class ImageStore:
 
 
 def cached(folder: Path, build: Callable[[], ImageStore]) -> ImageStore:
-    """Return the store saved in `folder`; where there is no whole one, build and save it first."""
+    """Return the store saved in `folder`; where there is no whole one, build and save it first.
+
+    Raises:
+        FerlabError: it cannot be saved, for lack of space or of permission.
+    """
     if not _is_whole(folder):
-        build().save(folder)
+        store = build()
+        try:
+            store.save(folder)
+        except OSError as error:
+            raise FerlabError(
+                f"the decoded images cannot be kept in {folder.parent} ({error.strerror or error}); "
+                "make room there, or set data.cache to another folder"
+            ) from error
     return ImageStore.load(folder)
 
 
