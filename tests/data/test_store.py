@@ -218,7 +218,9 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(tmp_path, monkeypatch, colum
         save(path, array, **options)
 
     monkeypatch.setattr(np, "save", save_until_full)
-    with pytest.raises(FerlabError, match=r"cannot be kept in .*no space left.*set data\.cache"):
+    with pytest.raises(
+        FerlabError, match=r"cannot be kept in .*no space left.*set data\.cache elsewhere"
+    ):
         cached(tmp_path / "store", lambda: make_store(2))
     assert os.listdir(tmp_path) == []
 

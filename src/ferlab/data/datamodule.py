@@ -15,6 +15,7 @@ from ferlab.data.audit import TEST_SPLITS, Audit
 from ferlab.data.batches import EvalBatches, TrainBatches
 from ferlab.data.splits import stratified_split
 from ferlab.data.store import SPLITS, ImageStore
+from ferlab.emotions import EMOTIONS
 
 TWINS = ("keep", "drop_from_train")
 BLANK = ("keep", "drop")
@@ -85,6 +86,13 @@ class FaceDataModule(L.LightningDataModule):
     def test_rows(self) -> NDArray[np.int64]:
         """The store's indices of all test images, ascending."""
         return self._without_blanks(self.store.rows(*TEST_SPLITS))
+
+    def epoch_class_counts(self) -> NDArray[np.int64]:
+        """Return the rows per class of one epoch of training, the added ones among them: (7,)."""
+        counts = self.store.class_counts(self.train_and_val_rows[0])
+        for emotion, added in self.augmentation.extra.items():
+            counts[EMOTIONS.index(emotion)] += added
+        return counts
 
     def rows_by_split(self) -> dict[str, NDArray[np.int64]]:
         """Return the store's indices of every split that is used and has images, by its name."""

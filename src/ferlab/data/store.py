@@ -139,8 +139,8 @@ def cached(folder: Path, build: Callable[[], ImageStore]) -> ImageStore:
             store.save(folder)
         except OSError as error:
             raise FerlabError(
-                f"the decoded images cannot be kept in {folder.parent} ({error.strerror or error}); "
-                "make room there, or set data.cache to another folder"
+                f"the decoded images cannot be kept in {folder.parent} "
+                f"({error.strerror or error}); make room there, or set data.cache elsewhere"
             ) from error
     return ImageStore.load(folder)
 

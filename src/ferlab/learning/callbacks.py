@@ -135,6 +135,8 @@ class History(Callback):
 class BestWeights(Callback):
     """A copy of the network's weights at the best epoch so far, in memory and in each checkpoint.
 
+    Of callbacks that average weights this one must come first.
+
     Args:
         monitor: the metric that decides, one of MONITORS; the first of equal epochs counts.
     """
@@ -143,16 +145,20 @@ class BestWeights(Callback):
         self._monitor = check_choice("monitor", monitor, MONITORS)
         self._best: float | None = None
         self._weights: dict[str, Tensor] = {}
+        self._validated: dict[str, Tensor] = {}
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # Averaged weights are in the network now, and no longer when the metrics are known.
+        assert isinstance(pl_module, EmotionClassifier)
+        self._validated = {
+            name: tensor.clone() for name, tensor in pl_module.network.state_dict().items()
+        }
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        assert isinstance(pl_module, EmotionClassifier)
         value = float(trainer.callback_metrics[self._monitor])
         better = operator.gt if MONITORS[self._monitor] == "max" else operator.lt
         if self._best is None or better(value, self._best):
-            self._best = value
-            self._weights = {
-                name: tensor.clone() for name, tensor in pl_module.network.state_dict().items()
-            }
+            self._best, self._weights = value, self._validated
 
     def restore(self, module: EmotionClassifier) -> None:
         """Put the best weights into the module's network."""

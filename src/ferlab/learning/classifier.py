@@ -1,8 +1,7 @@
 """The LightningModule: what one step of training and of evaluation computes."""
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import lightning as L
@@ -10,53 +9,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from ferlab.checks import FerlabError, check_choice, check_number
 from ferlab.data.batches import Batch
+from ferlab.learning.losses import CrossEntropy, Loss
 from ferlab.learning.metrics import MONITORS, EpochMetrics
+from ferlab.learning.schedules import Schedule
 from ferlab.networks.build import LayeredNetwork
 from ferlab.randomness import mix_seed
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
-MakeScheduler = Callable[..., ReduceLROnPlateau]
-
-
-@contextmanager
-def _worded(group: str) -> Iterator[None]:
-    """Turn what PyTorch says of a wrong argument into one line that names the group."""
-    try:
-        yield
-    except (TypeError, ValueError, RuntimeError, IndexError) as error:
-        raise FerlabError(f"{group}: {error}") from error
-
-
-_RANGES: dict[str, dict[str, dict[str, float]]] = {
-    "optimizer": {"lr": {"above": 0}},
-    "scheduler": {
-        "factor": {"above": 0, "below": 1},
-        "patience": {"at_least": 0},
-        "min_lr": {"at_least": 0},
-    },
-}
-
-
-def _check_ranges(group: str, make: object) -> None:
-    """Check what PyTorch would not notice, or only after the first epoch."""
-    values = make.keywords if isinstance(make, functools.partial) else {}
-    for name, bounds in _RANGES[group].items():
-        if name in values:
-            check_number(f"{group}.{name}", values[name], **bounds)
 
 
 class EmotionClassifier(L.LightningModule):
-    """A network that learns the seven classes by cross-entropy.
+    """A network that learns the seven classes, fitted with a FaceDataModule.
 
     Args:
         network: images (B, 1, 48, 48) to logits (B, 7).
         optimizer: makes the optimizer of the network's parameters.
-        scheduler: makes a scheduler that watches `monitor` from epoch to epoch, of the optimizer
-            and `mode` ("max" or "min"); None keeps the learning rate.
+        schedule: of the learning rate; None keeps it.
+        loss: what the training minimises; None is plain cross-entropy. The loss that is reported
+            of the validation images is plain cross-entropy whatever this is.
         monitor: one of MONITORS.
         seed: of dropout, whose masks are a function of (seed, epoch, batch index).
     """
@@ -65,30 +39,45 @@ class EmotionClassifier(L.LightningModule):
         self,
         network: LayeredNetwork,
         optimizer: MakeOptimizer,
-        scheduler: MakeScheduler | None = None,
+        schedule: Schedule | None = None,
+        loss: Loss | None = None,
         monitor: str = "val/accuracy",
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
+        self.loss = loss or CrossEntropy()
         self.train_metrics = EpochMetrics()
         self.val_metrics = EpochMetrics()
-        self.monitor = monitor
+        self.monitor = check_choice("monitor", monitor, MONITORS)
         self.seed = seed
-        check_choice("monitor", monitor, MONITORS)
+        self._schedule = schedule
+        self._scheduler: LRScheduler | None = None
+        self._resumed: dict[str, Any] | None = None  # the scheduler's state in a checkpoint
         # Built at once: a wrong value is met before any image is read.
-        _check_ranges("optimizer", optimizer)
-        _check_ranges("scheduler", scheduler)
-        with _worded("optimizer"):
+        values = optimizer.keywords if isinstance(optimizer, functools.partial) else {}
+        if "lr" in values:
+            check_number("optimizer.lr", values["lr"], above=0)
+        try:
             self._optimizer = optimizer(self.network.parameters())
-        with _worded("scheduler"):
-            self._scheduler = (
-                scheduler(self._optimizer, mode=MONITORS[monitor]) if scheduler else None
-            )
+        except (TypeError, ValueError, RuntimeError, IndexError) as error:
+            raise FerlabError(f"optimizer: {error}") from error
 
     def configure_optimizers(self) -> Optimizer:
         # The scheduler stays out of Lightning's hands: on a resume in mid-epoch those would
         # leave out one step of a scheduler that watches a metric.
+        if self._schedule is not None:
+            # Not Lightning's estimate of the steps: it would start the batches of a resumed epoch
+            # before their position is restored.
+            n_batches = len(self.trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
+            assert self.trainer.max_epochs is not None
+            self._scheduler = self._schedule.build(
+                self._optimizer,
+                total_steps=self.trainer.max_epochs * n_batches,
+                mode=MONITORS[self.monitor],
+            )
+            if self._resumed is not None:
+                self._scheduler.load_state_dict(self._resumed)
         return self._optimizer
 
     def forward(self, images: Tensor) -> Tensor:
@@ -104,13 +93,17 @@ class EmotionClassifier(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         logits = self(batch.images)
-        loss = F.cross_entropy(logits, batch.labels)
+        loss: Tensor = self.loss(logits, batch.labels)
         labels = batch.labels if batch.labels.ndim == 1 else batch.labels.argmax(dim=1)
         self.train_metrics.update(logits.detach(), labels, loss)
         return loss
 
+    def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
+        if self._scheduler is not None and not isinstance(self._scheduler, ReduceLROnPlateau):
+            self._scheduler.step()
+
     def on_train_epoch_end(self) -> None:
-        if self._scheduler is not None:
+        if isinstance(self._scheduler, ReduceLROnPlateau):
             self._scheduler.step(float(self.trainer.callback_metrics[self.monitor]))
 
     def on_validation_epoch_start(self) -> None:
@@ -144,5 +137,4 @@ class EmotionClassifier(L.LightningModule):
             checkpoint["scheduler"] = self._scheduler.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if self._scheduler is not None:
-            self._scheduler.load_state_dict(checkpoint["scheduler"])
+        self._resumed = checkpoint.get("scheduler")  # Lightning calls this before it is built

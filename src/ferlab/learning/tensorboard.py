@@ -24,12 +24,12 @@ class RunTensorBoard(TensorBoardLogger):
     checkpoint, is written anew, so no point appears twice.
 
     Args:
-        folder: the run's folder.
+        save_dir: the run's folder.
     """
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(save_dir=folder, name="", version="", default_hp_metric=False)
-        for events in folder.glob("events.out.tfevents.*"):
+    def __init__(self, save_dir: Path) -> None:
+        super().__init__(save_dir=save_dir, name="", version="", default_hp_metric=False)
+        for events in save_dir.glob("events.out.tfevents.*"):
             events.unlink()
         self.experiment.add_custom_scalars(_LAYOUT)
 

@@ -7,12 +7,14 @@ from pathlib import Path
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.profilers import Profiler, PyTorchProfiler, SimpleProfiler
 
-from ferlab.checks import FerlabError, check_boolean, check_choice, check_integer
+from ferlab.checks import FerlabError, check_boolean, check_choice, check_integer, check_number
 from ferlab.learning.progress import ProgressBar
 
 ACCELERATORS = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("auto", "32-true", "bf16-mixed")
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
+PROFILERS = ("simple", "pytorch")
 
 
 def make_trainer(
@@ -20,16 +22,20 @@ def make_trainer(
     accelerator: str = "auto",
     precision: str = "auto",
     max_epochs: int = 100,
+    gradient_clip: float | None = None,
+    profiler: str | None = None,
     progress_bar: bool = True,
     callbacks: Sequence[Callback] = (),
 ) -> L.Trainer:
     """Return a Trainer of one device.
 
     Args:
-        folder: what Lightning takes for its root folder.
+        folder: what Lightning takes for its root folder; the profile goes there.
         accelerator: one of ACCELERATORS; `auto` is a CUDA device where there is one, else the CPU.
         precision: one of PRECISIONS; `auto` is bf16 where the hardware computes in it, else fp32.
         max_epochs: most epochs of a training, >= 1.
+        gradient_clip: largest norm of all gradients together, > 0; None clips nothing.
+        profiler: one of PROFILERS, seconds per hook or per operation; None measures nothing.
         progress_bar: whether to show one, where standard output is a terminal.
         callbacks: in the order in which they are called.
 
@@ -40,6 +46,10 @@ def make_trainer(
     check_choice("trainer.precision", precision, PRECISIONS)
     check_integer("trainer.max_epochs", max_epochs, at_least=1)
     check_boolean("trainer.progress_bar", progress_bar)
+    if gradient_clip is not None:
+        check_number("trainer.gradient_clip", gradient_clip, above=0)
+    if profiler is not None:
+        check_choice("trainer.profiler", profiler, PROFILERS)
     progress_bar = progress_bar and sys.stdout.isatty()
     device = _pick_device(accelerator)
     if precision == "auto":
@@ -50,6 +60,8 @@ def make_trainer(
         devices=1,
         precision=precision,  # type: ignore[arg-type]  # checked above
         max_epochs=max_epochs,
+        gradient_clip_val=gradient_clip,
+        profiler=_make_profiler(profiler, folder),
         callbacks=[*callbacks, ProgressBar()] if progress_bar else list(callbacks),
         logger=False,
         enable_progress_bar=progress_bar,
@@ -59,6 +71,14 @@ def make_trainer(
         log_every_n_steps=0,  # nothing is logged per step
         use_distributed_sampler=False,
     )
+
+
+def _make_profiler(name: str | None, folder: Path) -> Profiler | None:
+    if name == "simple":
+        return SimpleProfiler(dirpath=folder, filename="profile")
+    if name == "pytorch":
+        return PyTorchProfiler(dirpath=folder, filename="profile", export_to_chrome=True)
+    return None
 
 
 def describe_device(trainer: L.Trainer) -> str:

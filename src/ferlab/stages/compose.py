@@ -23,12 +23,13 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 
 def make_classifier(config: DictConfig) -> EmotionClassifier:
-    """Return the module of the groups model, optimizer and scheduler."""
+    """Return the module of the groups model, loss, optimizer and scheduler."""
     seed = check_integer("seed", config.seed, at_least=0, at_most=2**32 - 1)
     return EmotionClassifier(
         build_network(make_spec(plain(config.model)), seed),
         optimizer=instantiate(config.optimizer, "optimizer"),
-        scheduler=config.scheduler and instantiate(config.scheduler, "scheduler"),
+        schedule=config.scheduler and instantiate(config.scheduler, "scheduler"),
+        loss=instantiate(config.loss, "loss"),
         monitor=config.monitor,
         seed=seed,
     )

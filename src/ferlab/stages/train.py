@@ -55,6 +55,8 @@ def train(config: DictConfig, folder: RunFolder) -> float:
         accelerator=config.trainer.accelerator,
         precision=config.trainer.precision,
         max_epochs=config.trainer.max_epochs,
+        gradient_clip=config.trainer.gradient_clip,
+        profiler=config.trainer.profiler,
         progress_bar=config.trainer.progress_bar,
         callbacks=[
             history,
@@ -84,12 +86,13 @@ def train(config: DictConfig, folder: RunFolder) -> float:
         device=describe_device(trainer),
     )
     if make_logger is not None:
-        trainer.logger = make_logger(folder=folder.path)
+        trainer.logger = make_logger(save_dir=folder.path)
 
     if folder.best_checkpoint.exists():  # training had ended, what comes after it had not
         best.read(folder.best_checkpoint)
         history.read(trainer)
     else:
+        classifier.loss.balance(data.epoch_class_counts())
         resumed = folder.last_checkpoint if folder.last_checkpoint.exists() else None
         trainer.fit(classifier, datamodule=data, ckpt_path=resumed)
     best.restore(classifier)
