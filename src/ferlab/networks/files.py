@@ -9,7 +9,7 @@ from safetensors.torch import save
 from ferlab.emotions import EMOTIONS
 from ferlab.files import replacing, write_text
 from ferlab.networks.build import LayeredNetwork
-from ferlab.networks.specs import INPUT_SHAPE, to_layers
+from ferlab.networks.specs import to_layers
 
 
 def save_network(network: LayeredNetwork, folder: Path) -> None:
@@ -20,7 +20,7 @@ def save_network(network: LayeredNetwork, folder: Path) -> None:
         "initialisation": spec.initialisation,
         "layers": to_layers(spec),
         "classes": list(EMOTIONS),
-        "input": {"shape": list(INPUT_SHAPE), "scale": 1 / 255},  # grey levels 0-255 to [0, 1]
+        "input": {"shape": list(spec.input_shape), "scale": 1 / 255},  # grey levels 0-255 to [0, 1]
     }
     weights = {
         name: value.detach().to("cpu").contiguous(memory_format=torch.contiguous_format)
