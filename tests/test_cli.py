@@ -11,7 +11,7 @@ from ferlab.cli import main
 def test_an_unknown_stage_is_one_line_with_a_hint(capsys):
     assert main(["trian"]) == 1
     assert capsys.readouterr().err == (
-        "ferlab: no stage 'trian', did you mean 'train'?; the stages are train\n"
+        "ferlab: no stage 'trian', did you mean 'train'?; the stages are train, describe\n"
     )
 
 

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 from ferlab.checks import did_you_mean
 
-STAGES = {"train": "train one network, or with -m one per combination of values"}
+STAGES = {
+    "train": "train one network, or with -m one per combination of values",
+    "describe": "print the layers of networks, their shapes, parameters and costs",
+}
 
 USAGE = "\n".join(
     [
