@@ -26,25 +26,44 @@ def shape_after(row: Row, shape: Shape) -> Shape:
     Raises:
         FerlabError: the row cannot take this shape; says why.
     """
-    if isinstance(row, Dropout):
-        return shape
-    if isinstance(row, Dense):
-        if len(shape) == 3:
-            raise FerlabError(
-                f"dense needs a vector, but receives a map of {as_text(shape)}; "
-                "put `flatten` or `global_average` before"
-            )
-        return (row.units,)
-    if isinstance(row, Flatten):
-        if len(shape) == 1:
-            raise FerlabError("flatten of what is a vector already; remove the row")
-        channels, height, width = shape
-        return (channels * height * width,)
-    if len(shape) == 1:
-        raise FerlabError(
-            f"{_NEED_A_MAP[type(row)]} needs a map, but receives a vector; put it before `flatten`"
-        )
-    return _shape_after_map(row, shape)
+    match row:
+        case Convolution():
+            channels, _, _ = _map(shape, "conv")
+            _check_groups(row, channels)
+            convolved = _convolved(row.filters, row.kernel, row.stride, row.padding, shape)
+            return _pooled(row.pool, row.pool, convolved)
+        case Residual():
+            _check_reduction(row.squeeze_excite or 1, row.filters)
+            maps = _map(shape, "residual")
+            return _convolved(row.filters, row.kernel, row.stride, "same", maps)
+        case SqueezeExcite():
+            channels, _, _ = _map(shape, "squeeze_excite")
+            _check_reduction(row.reduction, channels)
+            return shape
+        case MaxPool():
+            return _pooled(row.size, row.stride or row.size, _map(shape, "max_pool"))
+        case AveragePool():
+            return _pooled(row.size, row.stride or row.size, _map(shape, "average_pool"))
+        case GlobalAverage():
+            channels, _, _ = _map(shape, "global_average")
+            return (channels,)
+        case Torchvision():
+            _map(shape, "torchvision")
+            return (TORCHVISION[row.network],)
+        case Flatten():
+            if len(shape) == 1:
+                raise FerlabError("flatten of what is a vector already; remove the row")
+            channels, height, width = shape
+            return (channels * height * width,)
+        case Dense():
+            if len(shape) == 3:
+                raise FerlabError(
+                    f"dense needs a vector, but receives a map of {as_text(shape)}; "
+                    "put `flatten` or `global_average` before"
+                )
+            return (row.units,)
+        case Dropout():
+            return shape
 
 
 def as_text(shape: Shape) -> str:
@@ -52,38 +71,11 @@ def as_text(shape: Shape) -> str:
     return "×".join(str(size) for size in shape)
 
 
-_NEED_A_MAP: dict[type, str] = {
-    Convolution: "conv",
-    Residual: "residual",
-    SqueezeExcite: "squeeze_excite",
-    MaxPool: "max_pool",
-    AveragePool: "average_pool",
-    GlobalAverage: "global_average",
-    Torchvision: "torchvision",
-}
-
-
-def _shape_after_map(row: Row, shape: Shape) -> Shape:
-    channels = shape[0]
-    match row:
-        case Convolution():
-            _check_groups(row, channels)
-            shape = _convolved(row.filters, row.kernel, row.stride, row.padding, shape)
-            return _pooled(row.pool, row.pool, shape)
-        case Residual():
-            _check_reduction(row.squeeze_excite or 1, row.filters)
-            return _convolved(row.filters, row.kernel, row.stride, "same", shape)
-        case SqueezeExcite():
-            _check_reduction(row.reduction, channels)
-            return shape
-        case MaxPool() | AveragePool():
-            return _pooled(row.size, row.stride or row.size, shape)
-        case GlobalAverage():
-            return (channels,)
-        case Torchvision():
-            return (TORCHVISION[row.network],)
-        case _:
-            raise TypeError(f"not a row of maps: {row!r}")
+def _map(shape: Shape, kind: str) -> Shape:
+    """Return the shape, or raise FerlabError unless it is a map's."""
+    if len(shape) == 1:
+        raise FerlabError(f"{kind} needs a map, but receives a vector; put it before `flatten`")
+    return shape
 
 
 def _convolved(filters: int, kernel: int, stride: int, padding: int | str, shape: Shape) -> Shape:

@@ -10,6 +10,7 @@ from ferlab.checks import (
     FerlabError,
     check_choice,
     check_integer,
+    check_keys,
     check_number,
     did_you_mean,
 )
@@ -74,12 +75,7 @@ def parse_model(model: Mapping[str, Any]) -> NetworkSpec:
     Raises:
         FerlabError: a key is unknown or missing, or as of `parse_network`.
     """
-    known = ("name", "initialisation", "input_size", "layers")
-    for key in model:
-        if key not in known:
-            raise FerlabError(
-                f"model has no {key!r}{did_you_mean(key, known)}; it has {', '.join(known)}"
-            )
+    check_keys("model", model, ("name", "initialisation", "input_size", "layers"))
     if "layers" not in model:
         raise FerlabError("model lacks the key layers, its list of rows")
     return parse_network(**model)
@@ -208,9 +204,7 @@ def _batch_norm(key: str, value: object) -> BatchNorm | None:
         raise FerlabError(
             f"{key} must be true, false or a mapping of {', '.join(known)}; got {value!r}"
         )
-    for name in value:
-        if name not in known:
-            raise FerlabError(f"{key} has no {name!r}{did_you_mean(name, known)}")
+    check_keys(key, value, known)
     norm = BatchNorm(**value)
     check_number(f"{key}.momentum", norm.momentum, above=0, at_most=1)
     check_number(f"{key}.epsilon", norm.epsilon, above=0, at_most=1)
