@@ -72,6 +72,16 @@ def check_choice(name: str, value: object, allowed: Iterable[str]) -> str:
     return value
 
 
+def check_keys(name: str, values: Iterable[object], known: Iterable[str]) -> None:
+    """Raise FerlabError unless each of the mapping's keys is one of `known`."""
+    known = list(known)
+    for key in values:
+        if key not in known:
+            raise FerlabError(
+                f"{name} has no {key!r}{did_you_mean(key, known)}; it has {', '.join(known)}"
+            )
+
+
 def did_you_mean(word: object, known: Iterable[str]) -> str:
     """Return `, did you mean '...'?` when a known name is close to `word`, else an empty string."""
     close = difflib.get_close_matches(str(word), list(known), n=1)

@@ -9,6 +9,7 @@ from ferlab.checks import did_you_mean
 STAGES = {
     "train": "train one network, or with -m one per combination of values",
     "explore": "look at a data set, its split, its augmentation and its defects",
+    "describe": "print the layers of networks, their shapes, parameters and costs",
 }
 
 USAGE = "\n".join(

@@ -1,19 +1,16 @@
 """Networks built from specs."""
 
-from pathlib import Path
+import math
 
 import pytest
 import torch
-import yaml
-from safetensors.torch import load_file
+from models import MODELS, model
 from torch import nn
 
 from ferlab.emotions import EMOTIONS
-from ferlab.networks.build import build_network
-from ferlab.networks.files import save_network
+from ferlab.networks.build import LayeredNetwork, build_network
 from ferlab.networks.specs import parse_network
 
-CONF = Path(__file__).parents[2] / "conf"
 TINY = [
     {"conv": 4, "kernel": 3, "batch_norm": True, "pool": 4, "dropout": 0.5},
     "flatten",
@@ -21,12 +18,8 @@ TINY = [
 ]
 
 
-def model_f():
-    return parse_network(**yaml.safe_load((CONF / "model/F.yaml").read_text()))
-
-
 def test_model_f_has_the_reports_parameters():
-    network = build_network(model_f())
+    network = build_network(model("F"))
     trainable = sum(parameter.numel() for parameter in network.parameters())
     statistics = sum(
         module.running_mean.numel() + module.running_var.numel()
@@ -38,7 +31,7 @@ def test_model_f_has_the_reports_parameters():
 
 
 def test_model_f_puts_normalisation_activation_pooling_and_dropout_in_the_reports_order():
-    first = build_network(model_f()).layers[0]
+    first = build_network(model("F")).layers[0]
     assert list(first._modules) == ["conv", "batch_norm", "activation", "pool", "dropout"]
 
 
@@ -49,15 +42,6 @@ def test_logits_follow_from_the_features_through_the_output_layer():
     assert features.shape == (5, 8)
     assert torch.equal(network(images), network.output(features))
     assert network(images).shape == (5, len(EMOTIONS))
-
-
-def test_shapes_of_the_spec_are_the_shapes_that_come_out():
-    spec = model_f()
-    network = build_network(spec).eval()
-    values = torch.rand(2, 1, 48, 48)
-    for module, shape in zip(network.layers, spec.shapes, strict=True):
-        values = module(values)
-        assert tuple(values.shape[1:]) == shape
 
 
 def test_initial_weights_are_a_function_of_the_seed_alone():
@@ -81,23 +65,74 @@ def test_keras_initialisation_is_glorot_uniform_with_zero_biases():
     assert not dense.bias.any()
 
 
+@pytest.mark.parametrize("initialisation", ["keras", "kaiming", "torch"])
+def test_initialisations_differ_in_the_spread_of_the_weights(initialisation):
+    layers = ["flatten", {"dense": 500}]
+    network = build_network(parse_network(layers, initialisation=initialisation))
+    spread = {
+        "keras": math.sqrt(2 / (2304 + 500)),
+        "kaiming": math.sqrt(2 / 2304),
+        "torch": math.sqrt(1 / (3 * 2304)),
+    }
+    assert network.layers[1].dense.weight.std().item() == pytest.approx(
+        spread[initialisation], rel=0.01
+    )
+    assert bool(network.layers[1].dense.bias.any()) == (initialisation == "torch")
+
+
+def test_batch_norm_takes_its_values_from_the_row():
+    norms = [True, {"momentum": 0.1, "epsilon": 1e-5}]
+    rows = [*({"conv": 4, "batch_norm": norm} for norm in norms), "flatten"]
+    network = build_network(parse_network(rows))
+    built = [(layer.batch_norm.momentum, layer.batch_norm.eps) for layer in network.layers[:2]]
+    assert built == [(0.01, 1e-3), (0.1, 1e-5)]
+
+
+def test_a_network_sees_the_centre_of_larger_images():
+    network = build_network(parse_network(TINY, input_size=40)).eval()
+    images = torch.rand(3, 1, 48, 48)
+    edgeless = torch.zeros_like(images)
+    edgeless[..., 4:44, 4:44] = images[..., 4:44, 4:44]
+    logits = network(images)
+    assert network.input_size == 40
+    assert torch.equal(network(images[..., 4:44, 4:44]), logits)
+    assert torch.equal(network(edgeless), logits)
+    assert not torch.equal(network(images[..., :40, :40]), logits)
+
+
+def test_images_smaller_than_what_the_network_sees_are_refused():
+    network = build_network(parse_network(TINY))
+    with pytest.raises(ValueError, match="sees 48×48 pixels; got images of 40×40"):
+        network(torch.rand(2, 1, 40, 40))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_parameter_of_every_model_learns(name):
+    network = build_network(model(name))
+    nn.functional.cross_entropy(network(torch.rand(4, 1, 48, 48)), torch.arange(4)).backward()
+    for parameter in network.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.isfinite().all()
+
+
+def test_vggnet_takes_images_and_crops():
+    with torch.device("meta"):
+        network = LayeredNetwork(model("vggnet")).eval()
+        for side in (48, 40):
+            assert network.features(torch.empty(2, 1, side, side)).shape == (2, 4096)
+
+
+def test_resnet18_has_features_and_logits_like_any_network():
+    network = build_network(model("resnet18")).eval()
+    images = torch.rand(2, 1, 48, 48)
+    features = network.features(images)
+    assert features.shape == (2, 512)
+    assert torch.equal(network(images), network.output(features))
+
+
 def test_logits_keep_full_precision_under_bf16():
     network = build_network(parse_network(TINY)).eval()
     with torch.autocast("cpu", torch.bfloat16):
         logits = network(torch.rand(3, 1, 48, 48))
     assert logits.dtype == torch.float32
     assert not torch.equal(logits, logits.bfloat16().float())
-
-
-def test_a_saved_network_is_all_that_inference_needs(tmp_path):
-    network = build_network(parse_network(TINY), seed=5).to(memory_format=torch.channels_last)
-    network.eval()
-    save_network(network, tmp_path)
-    description = yaml.safe_load((tmp_path / "model.yaml").read_text())
-    assert description["classes"] == list(EMOTIONS)
-    assert description["input"]["shape"] == [1, 48, 48]
-    spec = parse_network(description["layers"], description["name"], description["initialisation"])
-    rebuilt = build_network(spec).eval()
-    rebuilt.load_state_dict(load_file(tmp_path / "model.safetensors"))
-    images = torch.rand(4, 1, 48, 48)
-    assert torch.allclose(rebuilt(images), network(images), atol=1e-6)

@@ -152,13 +152,16 @@ def test_a_failed_job_does_not_stop_a_sweep_and_is_named_at_its_end(train):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model=G", "there is no model=G; model is one of F"),
+        ("model=G", "there is no model=G; model is one of A, B, C, D, E, F"),
         ("optimizer.lr=-1", "optimizer.lr must be a number > 0; got -1"),
         ("optimizer.lr=fast", "optimizer.lr must be a number > 0; got 'fast'"),
         ("optimizer.lrr=1", "Could not override 'optimizer.lrr'"),
         ("optimizer.weight_decay=-1", "optimizer: Invalid weight_decay value: -1"),
         ("scheduler.factor=2", "scheduler.factor must be a number > 0 and < 1; got 2"),
-        ("model.layers.0.kernel=three", "layer 0: kernel must be a positive integer; got 'three'"),
+        (
+            "model.layers.0.kernel=three",
+            "layer 0: kernel must be an integer >= 1 and <= 48; got 'three'",
+        ),
         ("trainer.max_epochs=-3", "trainer.max_epochs must be an integer >= 1; got -3"),
         ("trainer.precision=16", "trainer.precision must be one of"),
         ("trainer.accelerator=gpu", "trainer.accelerator must be one of"),

@@ -1,61 +1,41 @@
 """Layer specs: a network as a list of rows, checked and measured before anything is built."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from typing import Any
 
-from ferlab.checks import FerlabError, did_you_mean
+from ferlab.checks import (
+    FerlabError,
+    check_choice,
+    check_integer,
+    check_keys,
+    check_number,
+    did_you_mean,
+)
+from ferlab.networks.rows import (
+    ACTIVATIONS,
+    TORCHVISION,
+    AveragePool,
+    BatchNorm,
+    Convolution,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAverage,
+    MaxPool,
+    Residual,
+    Row,
+    SqueezeExcite,
+    Torchvision,
+)
+from ferlab.networks.shapes import Shape, as_text, shape_after
 
-Shape = tuple[int, ...]
-"""Of one sample: (channels, height, width) before `flatten`, (features,) after it."""
+IMAGE_SIZE = 48
+"""Side of FER-2013's images, pixels."""
 
-INPUT_SHAPE: Shape = (1, 48, 48)
-
-ACTIVATIONS = ("relu", "elu", "gelu", "silu", "tanh", "none")
-INITIALISATIONS = ("keras", "torch")
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """A 2-D convolution with 'same' padding; then, each where asked for, in this order:
-
-    batch normalisation, activation, max-pooling, dropout.
-
-    Attributes:
-        filters: output channels.
-        kernel: side of the square kernel, pixels.
-        batch_norm: whether to normalise before the activation.
-        activation: one of ACTIVATIONS.
-        pool: side and stride of the max-pooling; 1 pools nothing.
-        dropout: probability that a value is zeroed in training.
-    """
-
-    filters: int
-    kernel: int = 3
-    batch_norm: bool = False
-    activation: str = "relu"
-    pool: int = 1
-    dropout: float = 0.0
-
-
-@dataclass(frozen=True)
-class Dense:
-    """A fully connected layer; then, each where asked for: normalisation, activation, dropout.
-
-    Attributes: as of Convolution; `units` is the number of outputs.
-    """
-
-    units: int
-    batch_norm: bool = False
-    activation: str = "relu"
-    dropout: float = 0.0
-
-
-@dataclass(frozen=True)
-class Flatten:
-    """A map of (channels, height, width) as one vector."""
-
-
-Row = Convolution | Dense | Flatten
+INITIALISATIONS = ("keras", "torch", "kaiming")
 
 
 @dataclass(frozen=True)
@@ -63,12 +43,25 @@ class NetworkSpec:
     """A checked network: its rows, and the shape of one sample after each of them.
 
     The output layer, dense with one logit per class, is implied.
+
+    Attributes:
+        name: of letters, digits, `.`, `_`, `-`.
+        rows: in the order of computation.
+        shapes: after each row.
+        initialisation: of the weights, one of INITIALISATIONS.
+        input_size: side of the images, or of the crops of them, that the first row sees, pixels.
     """
 
     name: str
     rows: tuple[Row, ...]
     shapes: tuple[Shape, ...]
     initialisation: str
+    input_size: int
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of one image or crop: (1, height, width)."""
+        return (1, self.input_size, self.input_size)
 
     @property
     def n_features(self) -> int:
@@ -76,40 +69,65 @@ class NetworkSpec:
         return self.shapes[-1][0]
 
 
+def parse_model(model: Mapping[str, Any]) -> NetworkSpec:
+    """Return the checked spec of a model group, the mapping that a `conf/model/*.yaml` holds.
+
+    Raises:
+        FerlabError: a key is unknown or missing, or as of `parse_network`.
+    """
+    check_keys("model", model, ("name", "initialisation", "input_size", "layers"))
+    if "layers" not in model:
+        raise FerlabError("model lacks the key layers, its list of rows")
+    return parse_network(**model)
+
+
 def parse_network(
-    layers: Sequence[object], name: str = "network", initialisation: str = "keras"
+    layers: Sequence[object],
+    name: str = "network",
+    initialisation: str = "keras",
+    input_size: int = IMAGE_SIZE,
 ) -> NetworkSpec:
     """Return the checked spec of a list of rows, as they stand in `conf/model/*.yaml`.
 
-    A row is the word `flatten` or a mapping that begins with `conv: FILTERS` or `dense: UNITS`.
+    A row is one of the words `flatten` and `global_average`, or a mapping of its kind
+    (`conv: FILTERS`, `dense: UNITS`, `residual: FILTERS`, `torchvision: NETWORK`,
+    `max_pool: SIZE`, `average_pool: SIZE`, `squeeze_excite: REDUCTION`, `dropout: PROBABILITY`)
+    and of what `ferlab.networks.rows` lists for that kind. `batch_norm` is true, false or
+    `{momentum: 0.1, epsilon: 1e-5}`, the momentum PyTorch's; true is Keras' normalisation.
+
+    Args:
+        layers: the rows.
+        name: of the network.
+        initialisation: `keras`: Glorot uniform weights, zero biases; `kaiming`: He normal weights,
+            zero biases; `torch`: as PyTorch's and torchvision's modules do by themselves.
+        input_size: side of the centre of the images that the network sees, pixels, at most 48.
 
     Raises:
         FerlabError: names the row, counted from 0 as in `model.layers.0.kernel=3`, and the reason.
     """
-    if initialisation not in INITIALISATIONS:
-        raise FerlabError(
-            f"model {name}: initialisation must be one of {', '.join(INITIALISATIONS)}; "
-            f"got {initialisation!r}"
-        )
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+        raise FerlabError(f"model.name must be of letters, digits, '.', '_', '-'; got {name!r}")
+    check_choice(f"model {name}: initialisation", initialisation, INITIALISATIONS)
+    check_integer(f"model {name}: input_size", input_size, at_least=1, at_most=IMAGE_SIZE)
     if isinstance(layers, str) or not isinstance(layers, Sequence) or not layers:
         raise FerlabError(f"model {name}: layers must be a list of rows; got {layers!r}")
     rows: list[Row] = []
     shapes: list[Shape] = []
-    shape = INPUT_SHAPE
+    shape: Shape = (1, input_size, input_size)
     for index, layer in enumerate(layers):
         try:
             row = _parse_row(layer)
-            shape = _shape_after(row, shape)
+            shape = shape_after(row, shape)
         except FerlabError as error:
             raise FerlabError(f"model {name}, layer {index}: {error}") from None
         rows.append(row)
         shapes.append(shape)
     if len(shape) != 1:
         raise FerlabError(
-            f"model {name}: the last layer leaves a map of {_text(shape)}, but the output layer "
-            "needs a vector; add the row `flatten`"
+            f"model {name}: the last layer leaves a map of {as_text(shape)}, but the output layer "
+            "needs a vector; add the row `flatten` or `global_average`"
         )
-    return NetworkSpec(name, tuple(rows), tuple(shapes), initialisation)
+    return NetworkSpec(name, tuple(rows), tuple(shapes), initialisation, input_size)
 
 
 def to_layers(spec: NetworkSpec) -> list[object]:
@@ -117,91 +135,100 @@ def to_layers(spec: NetworkSpec) -> list[object]:
     return [_to_layer(row) for row in spec.rows]
 
 
+_WORDS: dict[str, Row] = {"flatten": Flatten(), "global_average": GlobalAverage()}
+
+_KINDS: dict[str, type[Row]] = {
+    "conv": Convolution,
+    "dense": Dense,
+    "residual": Residual,
+    "torchvision": Torchvision,
+    "max_pool": MaxPool,
+    "average_pool": AveragePool,
+    "squeeze_excite": SqueezeExcite,
+    "dropout": Dropout,
+}
+"""In this order: the last two are keys of the first three as well."""
+
+
 def _to_layer(row: Row) -> object:
-    if isinstance(row, Flatten):
-        return "flatten"
-    values = dict(vars(row))
-    kind = "conv" if isinstance(row, Convolution) else "dense"
-    return {kind: values.pop("filters" if kind == "conv" else "units"), **values}
+    """Return the row with all its values, so that it means the same if a default changes."""
+    for word, meant in _WORDS.items():
+        if row == meant:
+            return word
+    kind = next(name for name, row_type in _KINDS.items() if isinstance(row, row_type))
+    first, *others = asdict(row).items()
+    return {kind: first[1], **{key: value for key, value in others if value is not None}}
 
 
 def _parse_row(layer: object) -> Row:
-    if layer == "flatten":
-        return Flatten()
-    if not isinstance(layer, Mapping) or len({"conv", "dense"} & layer.keys()) != 1:
+    if isinstance(layer, str) and layer in _WORDS:
+        return _WORDS[layer]
+    values = dict(layer) if isinstance(layer, Mapping) else {}
+    kind = next((kind for kind in _KINDS if kind in values), None)
+    if kind is None:
+        hint = did_you_mean(next(iter(values), layer), [*_WORDS, *_KINDS])
         raise FerlabError(
-            f"a row is `flatten` or a mapping with one of the keys conv, dense; got {layer!r}"
+            f"a row is {' or '.join(_WORDS)}, or a mapping with one of the keys "
+            f"{', '.join(_KINDS)}; got {layer!r}{hint}"
         )
-    values = dict(layer)
-    kind = "conv" if "conv" in values else "dense"
-    row_type, known = _KINDS[kind]
-    width = _positive_integer(kind, values.pop(kind))
+    row_type = _KINDS[kind]
+    own, *known = (field.name for field in fields(row_type))
+    checked = {own: _CHECKS[kind](kind, values.pop(kind))}
     for key, value in values.items():
         if key not in known:
             raise FerlabError(
-                f"unknown key {key!r}{did_you_mean(key, known)}; {kind} takes {', '.join(known)}"
+                f"unknown key {key!r}{did_you_mean(key, known)}; "
+                f"{kind} takes {', '.join(known) or 'no key'}"
             )
-        _CHECKS[key](key, value)
-    return row_type(width, **values)
+        checked[key] = _CHECKS[key](key, value)
+    return row_type(**checked)
 
 
-def _positive_integer(key: str, value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise FerlabError(f"{key} must be a positive integer; got {value!r}")
-    return value
+def _probability(key: str, value: object) -> float:
+    return check_number(key, value, at_least=0, below=1)
 
 
-def _boolean(key: str, value: object) -> None:
-    if not isinstance(value, bool):
-        raise FerlabError(f"{key} must be true or false; got {value!r}")
+def _padding(key: str, value: object) -> int | str:
+    if value == "same":
+        return "same"
+    if isinstance(value, str):
+        raise FerlabError(f"{key} must be 'same' or an integer >= 0; got {value!r}")
+    return check_integer(key, value, at_least=0, at_most=IMAGE_SIZE)
 
 
-def _probability(key: str, value: object) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
-        raise FerlabError(f"{key} must be a number in [0, 1); got {value!r}")
-
-
-def _activation(key: str, value: object) -> None:
-    if value not in ACTIVATIONS:
+def _batch_norm(key: str, value: object) -> BatchNorm | None:
+    if isinstance(value, bool):
+        return BatchNorm() if value else None
+    known = [field.name for field in fields(BatchNorm)]
+    if not isinstance(value, Mapping):
         raise FerlabError(
-            f"{key} must be one of {', '.join(ACTIVATIONS)}; got {value!r}"
-            f"{did_you_mean(value, ACTIVATIONS)}"
+            f"{key} must be true, false or a mapping of {', '.join(known)}; got {value!r}"
         )
+    check_keys(key, value, known)
+    norm = BatchNorm(**value)
+    check_number(f"{key}.momentum", norm.momentum, above=0, at_most=1)
+    check_number(f"{key}.epsilon", norm.epsilon, above=0, at_most=1)
+    return norm
 
 
-_KINDS: dict[str, tuple[type[Convolution] | type[Dense], tuple[str, ...]]] = {
-    "conv": (Convolution, ("kernel", "batch_norm", "activation", "pool", "dropout")),
-    "dense": (Dense, ("batch_norm", "activation", "dropout")),
-}
+_count = partial(check_integer, at_least=1, at_most=65536)
+_side = partial(check_integer, at_least=1, at_most=IMAGE_SIZE)
 
-_CHECKS: dict[str, Callable[[str, object], object]] = {
-    "kernel": _positive_integer,
-    "batch_norm": _boolean,
-    "activation": _activation,
-    "pool": _positive_integer,
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "conv": _count,
+    "dense": _count,
+    "residual": _count,
+    "squeeze_excite": _count,
+    "max_pool": _side,
+    "average_pool": _side,
     "dropout": _probability,
+    "torchvision": partial(check_choice, allowed=TORCHVISION),
+    "kernel": _side,
+    "stride": _side,
+    "padding": _padding,
+    "groups": _count,
+    "batch_norm": _batch_norm,
+    "activation": partial(check_choice, allowed=ACTIVATIONS),
+    "pool": _side,
 }
-
-
-def _shape_after(row: Row, shape: Shape) -> Shape:
-    if isinstance(row, Flatten):
-        if len(shape) == 1:
-            raise FerlabError("flatten of what is a vector already; remove the row")
-        channels, height, width = shape
-        return (channels * height * width,)
-    if isinstance(row, Dense):
-        if len(shape) == 3:
-            raise FerlabError(
-                f"dense needs a vector, but receives a map of {_text(shape)}; put `flatten` before"
-            )
-        return (row.units,)
-    if len(shape) == 1:
-        raise FerlabError("conv needs a map, but receives a vector; put it before `flatten`")
-    _, height, width = shape
-    if row.pool > min(height, width):
-        raise FerlabError(f"a {row.pool}×{row.pool} pooling of a {height}×{width} map")
-    return (row.filters, height // row.pool, width // row.pool)
-
-
-def _text(shape: Shape) -> str:
-    return "×".join(str(size) for size in shape)
+"""Of each kind's own value and of each key, which means the same in every kind that takes it."""

@@ -12,7 +12,7 @@ from ferlab.data.datamodule import FaceDataModule
 from ferlab.instantiate import instantiate
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.networks.build import build_network
-from ferlab.networks.specs import NetworkSpec, parse_network
+from ferlab.networks.specs import parse_model
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -26,19 +26,13 @@ def make_classifier(config: DictConfig) -> EmotionClassifier:
     """Return the module of the groups model, loss, optimizer and scheduler."""
     seed = check_integer("seed", config.seed, at_least=0, at_most=2**32 - 1)
     return EmotionClassifier(
-        build_network(make_spec(plain(config.model)), seed),
+        build_network(parse_model(plain(config.model)), seed),
         optimizer=instantiate(config.optimizer, "optimizer"),
         schedule=config.scheduler and instantiate(config.scheduler, "scheduler"),
         loss=instantiate(config.loss, "loss"),
         monitor=config.monitor,
         seed=seed,
     )
-
-
-def make_spec(model: Mapping[str, Any]) -> NetworkSpec:
-    """Return the checked spec of a model group."""
-    _refuse_unknown("model", model, ("name", "layers", "initialisation"))
-    return parse_network(**model)
 
 
 def make_data(config: DictConfig) -> FaceDataModule:

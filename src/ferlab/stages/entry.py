@@ -145,3 +145,4 @@ def _show_log_on_console() -> None:
     # Lightning announces devices that are not used and restored checkpoints; ours say the rest.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning", message=".*LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*even kernel lengths.*")  # fernet's are 4×4

@@ -1,0 +1,63 @@
+"""`ferlab describe`: the layers of networks, their shapes, parameters and multiply-accumulates."""
+
+import logging
+import sys
+from collections.abc import Sequence
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+
+from ferlab.checks import FerlabError, check_choice, did_you_mean
+from ferlab.networks.shapes import as_text
+from ferlab.networks.specs import NetworkSpec, parse_model
+from ferlab.networks.summary import summarise
+from ferlab.reporting.layers import FORMATS, Layer, format_network, format_side_by_side
+from ferlab.runs import RunFolder
+from ferlab.stages.compose import plain
+from ferlab.stages.entry import run_stage
+
+log = logging.getLogger(__name__)
+
+
+def main(overrides: Sequence[str] | None = None) -> int:
+    """Run the stage with these overrides, or those of the command line; return the exit status."""
+    return run_stage("describe", describe, sys.argv[1:] if overrides is None else overrides)
+
+
+def describe(config: DictConfig, folder: RunFolder) -> None:
+    """Print the table of `model`, or of `models` side by side; nothing is written."""
+    form = check_choice("format", config.format, FORMATS)
+    if config.models is None:
+        spec = parse_model(plain(config.model))
+        title = f"Model {spec.name}, input {as_text(spec.input_shape)}"
+        table = format_network(title, _layers(spec), form)
+    else:
+        networks = {name: _layers(_named(name)) for name in _names(config)}
+        table = format_side_by_side(f"Models {', '.join(networks)}", networks, form)
+    log.info("%s", table)
+
+
+def _layers(spec: NetworkSpec) -> list[Layer]:
+    return [Layer(**vars(row)) for row in summarise(spec)]
+
+
+def _names(config: DictConfig) -> list[str]:
+    """Return the names in `models`, each of which is one of `conf/model`."""
+    names = plain(config)["models"]
+    if not isinstance(names, list) or not names:
+        raise FerlabError(f"models must be a list of names such as [A,F]; got {names!r}")
+    known = GlobalHydra.instance().config_loader().get_group_options("model")
+    for name in names:
+        if name not in known:
+            raise FerlabError(
+                f"there is no model {name!r}{did_you_mean(name, known)}; "
+                f"the models are {', '.join(known)}"
+            )
+    return names
+
+
+def _named(name: str) -> NetworkSpec:
+    """Return the checked spec of `conf/model/<name>.yaml`."""
+    config = hydra.compose(config_name="describe", overrides=[f"model={name}"])
+    return parse_model(plain(config.model))

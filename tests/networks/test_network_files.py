@@ -1,0 +1,144 @@
+"""A network on disk: what comes back, and what is refused."""
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+from ferlab.checks import FerlabError
+from ferlab.emotions import EMOTIONS
+from ferlab.networks.build import build_network
+from ferlab.networks.files import load_network, save_network
+from ferlab.networks.specs import parse_network
+
+LAYERS = [
+    {"conv": 4, "batch_norm": {"momentum": 0.1, "epsilon": 1e-5}, "pool": 2, "dropout": 0.5},
+    {"residual": 8, "stride": 2, "batch_norm": True, "squeeze_excite": 2},
+    {"average_pool": 2},
+    "flatten",
+    {"dense": 8, "batch_norm": True},
+]
+
+
+def trained_a_little(spec):
+    network = build_network(spec, seed=5)
+    network.train()(torch.rand(8, 1, 48, 48)).sum().backward()  # moves the statistics
+    return network.eval()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    save_network(trained_a_little(parse_network(LAYERS, "tiny")), tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("layers", [LAYERS, [{"torchvision": "resnet18"}]])
+def test_a_loaded_network_is_the_saved_one_to_the_last_bit(layers, layout, tmp_path):
+    saved = trained_a_little(parse_network(layers, "any", "kaiming", input_size=44))
+    saved.to(memory_format=layout)
+    save_network(saved, tmp_path)
+    loaded = load_network(tmp_path).to(memory_format=layout)
+    images = torch.rand(4, 1, 48, 48)
+    assert loaded.spec == saved.spec
+    assert torch.equal(loaded(images), saved(images))
+
+
+def test_the_description_says_what_a_program_in_another_language_must_know(folder):
+    description = yaml.safe_load((folder / "model.yaml").read_text())
+    assert description["classes"] == list(EMOTIONS)
+    assert description["input"] == {"shape": [1, 48, 48], "scale": 1 / 255}
+    assert [next(iter(row)) for row in description["layers"] if row != "flatten"] == [
+        "conv",
+        "residual",
+        "average_pool",
+        "dense",
+    ]
+
+
+def test_loading_draws_no_random_numbers(folder):
+    before = torch.random.get_rng_state()
+    load_network(folder)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def change(folder, **values):
+    file = folder / "model.yaml"
+    description = {**yaml.safe_load(file.read_text()), **values}
+    file.write_text(yaml.safe_dump(description))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"classes": [*EMOTIONS[::-1]]}, "model.yaml: classes must be angry, disgust"),
+        ({"classes": None}, "model.yaml: classes must be"),
+        ({"layers": [{"conv": 4, "kernal": 3}]}, "model.yaml: model tiny, layer 0: unknown key"),
+        ({"layers": None}, "model.yaml: model tiny: layers must be a list"),
+        ({"name": "../up"}, "model.yaml: model.name must be of letters"),
+        ({"weights": "elsewhere"}, "model.yaml: model has no 'weights'"),
+        ({"input": None}, "model.yaml: input must hold a shape and a scale"),
+        ({"input": {"shape": []}}, "model.yaml: input must hold a shape and a scale"),
+        ({"input": {"shape": [1, 48, 48], "scale": 1.0}}, "model.yaml: input must be .*0.0039"),
+        ({"input": {"shape": [3, 48, 48], "scale": 1 / 255}}, "model.yaml: input must be"),
+        ({"input": {"shape": [1, 96, 96], "scale": 1 / 255}}, "input_size must be an integer"),
+        (
+            {"layers": ["flatten", {"dense": 8}]},
+            "model.safetensors does not fit model.yaml: layers.1.dense.weight is absent, not",
+        ),
+        (
+            {"layers": ["flatten", *({"dense": 65536} for _ in range(9))]},  # 150 GB
+            "model.safetensors does not fit model.yaml",
+        ),
+    ],
+)
+def test_a_changed_description_is_refused(folder, values, message):
+    change(folder, **values)
+    with pytest.raises(FerlabError, match=message) as refused:
+        load_network(folder)
+    assert str(folder) in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_description_cannot_run_code(folder):
+    (folder / "model.yaml").write_text("!!python/object/apply:os.mkdir [made]")
+    with pytest.raises(FerlabError, match="model.yaml is damaged"):
+        load_network(folder)
+    assert not (folder / "made").exists()
+
+
+@pytest.mark.parametrize("text", ["[1, 2", "just words", "\x00", "[" * 10_000])
+def test_a_description_that_is_no_mapping_is_refused(folder, text):
+    (folder / "model.yaml").write_text(text)
+    with pytest.raises(FerlabError, match=r"model.yaml (is damaged|must hold a mapping)"):
+        load_network(folder)
+
+
+@pytest.mark.parametrize("name", ["model.yaml", "model.safetensors"])
+def test_a_missing_file_is_named(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(FerlabError, match=f"there is no .*{name}"):
+        load_network(folder)
+
+
+def test_cut_weights_are_refused(folder):
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(FerlabError, match="model.safetensors is damaged"):
+        load_network(folder)
+
+
+def test_weights_of_another_shape_type_or_name_are_refused(folder):
+    file = folder / "model.safetensors"
+    weights = load_file(file)
+    bias = weights.pop("output.bias")
+    wrong = {
+        "output.bias is absent, not float32 \\(7,\\)": {},
+        "output.bias is float32 \\(6,\\), not float32 \\(7,\\)": {"output.bias": bias[:6].clone()},
+        "output.bias is float16": {"output.bias": bias.half()},
+        "more is float32 \\(7,\\), not absent": {"output.bias": bias, "more": bias.clone()},
+    }
+    for message, changed in wrong.items():
+        save_file({**weights, **changed}, file)
+        with pytest.raises(FerlabError, match=f"model.safetensors does not fit.*{message}"):
+            load_network(folder)
