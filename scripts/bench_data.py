@@ -144,7 +144,7 @@ def _augmentation_shares(
     preset = OmegaConf.load(Path(__file__).parents[1] / "conf/augment/standard.yaml")
     transforms = make_transforms(OmegaConf.to_container(preset.transforms))
     classifier = make_classifier(config).to(device)
-    optimizer = classifier.configure_optimizers()
+    optimizer = torch.optim.Adam(classifier.network.parameters(), lr=1e-4, fused=True)
     size = config.data.batch_size
     images = torch.from_numpy(data.store.images[:size]).to(device)
     labels = torch.from_numpy(data.store.labels[:size]).to(device)

@@ -18,7 +18,7 @@ from PIL import Image
 from ferlab.data.listing import list_folder
 from ferlab.data.sources import fer2013
 from ferlab.data.store import SPLITS
-from ferlab.data.tree import OTHER_NAMES, decode, scan
+from ferlab.data.tree import OTHER_NAMES, decode, find_classes, fingerprint
 from ferlab.emotions import EMOTIONS
 
 
@@ -209,9 +209,10 @@ def test_wrong_data_end_in_one_line_that_names_the_place(tree, tmp_path, damage,
 
 
 def test_a_file_that_goes_away_while_decoding_is_named(tree):
-    files = scan(list_folder(tree))
+    classes = find_classes(list_folder(tree))
+    assert fingerprint(classes)
     (tree / IMAGE).unlink()
-    line = mistake_of(decode, files)
+    line = mistake_of(decode, classes)
     assert str(tree / IMAGE) in line
     assert os.strerror(errno.ENOENT) in line
 

@@ -35,6 +35,8 @@ class Draws(NamedTuple):
     erased_ratio: Tensor
     erased_x: Tensor
     erased_y: Tensor
+    window_x: Tensor  # of the crop that the network sees, which is not RandomTransforms' own
+    window_y: Tensor
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ferlab.augment.crops import random_crops
 from ferlab.augment.mixup import mix, plan_mixup
 from ferlab.augment.targeted import TargetedAugmentation
+from ferlab.augment.transforms import Draws
 from ferlab.randomness import mix_seed
 
 
@@ -17,7 +19,7 @@ class Batch(NamedTuple):
     """Images and labels on the compute device.
 
     Attributes:
-        images: float32 (B, 1, 48, 48) in [0, 1].
+        images: float32 (B, 1, 48, 48) in [0, 1]; (B, 1, S, S) where training crops them.
         labels: int64 (B,); float32 (B, 7), the shares of the classes, where images are mixed.
     """
 
@@ -46,6 +48,7 @@ class TrainBatches:
         batch_size: images per batch; no more than there are rows.
         seed: the run's seed.
         device: where batches are gathered and augmented.
+        crop: side S of a random crop of each image, pixels; None gives whole images.
     """
 
     def __init__(
@@ -57,8 +60,10 @@ class TrainBatches:
         batch_size: int,
         seed: int,
         device: torch.device,
+        crop: int | None = None,
     ) -> None:
         self._images = images.to(device)
+        self._crop = crop
         self._rows = torch.from_numpy(rows)
         self._row_labels = labels.cpu()[self._rows]
         self._augmentation = augmentation
@@ -102,6 +107,9 @@ class TrainBatches:
                 transforms = self._augmentation.transforms
                 assert transforms is not None  # the plan marks no row otherwise
                 images[:count] = transforms(images[:count], draws[index, :count])
+            if self._crop is not None:
+                named = Draws(*draws[index].unbind(dim=1))
+                images = random_crops(images, self._crop, named.window_x, named.window_y)
             if alpha:
                 yield Batch(*mix(images, labels[index], partner[index], share[index]))
             else:

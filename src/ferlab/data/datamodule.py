@@ -36,6 +36,10 @@ class FaceDataModule(L.LightningDataModule):
         twins: `keep` all training images; `drop_from_train` leaves out those that are identical
             to a test image or to another training image: see `Audit.superfluous`.
         blank: `keep` or `drop` the images on which nothing is to be seen, from every split.
+        limit: most images of each of training and test, spread evenly over their classes; None
+            takes all.
+        crop: side of the random crop of each image that is trained on, pixels, for a network that
+            sees less than the whole; None gives whole images.
         seed: of the split, the order of batches and the augmentation.
     """
 
@@ -48,6 +52,8 @@ class FaceDataModule(L.LightningDataModule):
         val_fraction: float = 0.1,
         twins: str = "keep",
         blank: str = "keep",
+        limit: int | None = None,
+        crop: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -57,6 +63,8 @@ class FaceDataModule(L.LightningDataModule):
         self.val_fraction = check_number("data.val_fraction", val_fraction, above=0, below=1)
         self.twins = check_choice("data.twins", twins, TWINS)
         self.blank = check_choice("data.blank", blank, BLANK)
+        self.limit = limit if limit is None else check_integer("data.limit", limit, at_least=7)
+        self.crop = crop
         self.seed = check_integer("seed", seed, at_least=0)
         self._source = source
         self._resident: tuple[Tensor, Tensor] | None = None
@@ -74,7 +82,7 @@ class FaceDataModule(L.LightningDataModule):
     @cached_property
     def train_and_val_rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The store's indices of the train and of the validation images, each ascending."""
-        training = self._without_blanks(self.store.rows("training"))
+        training = self._used(self.store.rows("training"))
         if self.twins == "drop_from_train":
             training = training[~self.audit.superfluous[training]]
         train, val = stratified_split(
@@ -85,7 +93,7 @@ class FaceDataModule(L.LightningDataModule):
     @cached_property
     def test_rows(self) -> NDArray[np.int64]:
         """The store's indices of all test images, ascending."""
-        return self._without_blanks(self.store.rows(*TEST_SPLITS))
+        return self._used(self.store.rows(*TEST_SPLITS))
 
     def epoch_class_counts(self) -> NDArray[np.int64]:
         """Return the rows per class of one epoch of training, the added ones among them: (7,)."""
@@ -122,8 +130,13 @@ class FaceDataModule(L.LightningDataModule):
             "clean": ~self.audit.leaked[self.test_rows],
         }
 
-    def _without_blanks(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        return rows[~self.audit.blank[rows]] if self.blank == "drop" else rows
+    def _used(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the rows without blank images and, evenly spread, no more than the limit."""
+        if self.blank == "drop":
+            rows = rows[~self.audit.blank[rows]]
+        if self.limit is not None and len(rows) > self.limit:
+            rows = rows[np.linspace(0, len(rows) - 1, self.limit).round().astype(np.int64)]
+        return rows
 
     def train_dataloader(self) -> TrainBatches:
         images, labels = self._on_device()
@@ -135,6 +148,7 @@ class FaceDataModule(L.LightningDataModule):
             self.batch_size,
             self.seed,
             self._device,
+            self.crop,
         )
 
     def val_dataloader(self) -> EvalBatches:

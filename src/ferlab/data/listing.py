@@ -5,88 +5,106 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from ferlab.checks import FerlabError
 
 _DROPPINGS = {".ds_store", "thumbs.db", "desktop.ini", "__macosx"}
 
 
-@dataclass(eq=False)
-class Entry:
-    """A file or a folder, on disk or in an archive.
+class File(NamedTuple):
+    """A file on disk or in an archive.
 
     Attributes:
         name: the last part of its path.
         place: the whole path, for messages; below the archive's path for what lies in one.
-        size: of a file, bytes.
-        version: of a file, changes with its content: size and modification time, or checksum.
-        read: returns a file's bytes, of which there are at most so many as it is given.
-        list_children: returns what lies in a folder; None for a file.
+        size: bytes.
+        version: changes with the content: modification time in nanoseconds, or checksum.
+        archive: what it lies in, and its entry there; None on disk.
     """
 
     name: str
     place: str
-    size: int = 0
-    version: str = ""
-    read: Callable[[int], bytes] = bytes
-    list_children: Callable[[], "dict[str, Entry]"] | None = None
+    size: int
+    version: int
+    archive: tuple[zipfile.ZipFile, zipfile.ZipInfo] | None = None
 
-    @property
-    def is_folder(self) -> bool:
-        return self.list_children is not None
+    def read(self, at_most: int) -> bytes:
+        """Return the file's bytes, no more than `at_most`, whatever size an archive pretends.
+
+        Raises:
+            FerlabError: it cannot be unpacked.
+        """
+        if self.archive is None:
+            with open(self.place, "rb") as on_disk:
+                return on_disk.read(at_most)
+        archive, info = self.archive
+        try:
+            with archive.open(info) as packed:
+                return packed.read(at_most)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+            raise FerlabError(
+                f"{self.place} cannot be unpacked ({error}); copy it again"
+            ) from error
+
+
+class Folder:
+    """A folder on disk or in an archive; what lies in it is listed when it is asked for.
+
+    Attributes:
+        name: the last part of its path.
+        place: the whole path, for messages.
+    """
+
+    def __init__(
+        self, name: str, place: str, list_children: Callable[[], "dict[str, File | Folder]"]
+    ) -> None:
+        self.name = name
+        self.place = place
+        self._list_children = list_children
 
     @cached_property
-    def children(self) -> "dict[str, Entry]":
-        """What lies in a folder, by name in order; hidden files and droppings left out."""
-        found = self.list_children() if self.list_children else {}
+    def children(self) -> "dict[str, File | Folder]":
+        """What lies in it by name, in order; hidden files and droppings left out."""
+        found = self._list_children()
         return {name: found[name] for name in sorted(found)}
 
-    def holds_folders(self, *names: str) -> bool:
-        """Tell whether all of these are folders inside this one."""
-        return all(name in self.children and self.children[name].is_folder for name in names)
+    def folder(self, name: str) -> "Folder | None":
+        """Return the folder of this name inside it; None where there is none."""
+        child = self.children.get(name)
+        return child if isinstance(child, Folder) else None
 
 
-def list_folder(path: Path) -> Entry:
-    """Return a folder on disk; what lies in it is listed when it is asked for."""
-    return Entry(path.name, str(path), list_children=partial(_scan, path))
+def list_folder(path: Path) -> Folder:
+    """Return a folder on disk."""
+    return _folder(path.name, str(path))
 
 
-def _scan(folder: Path) -> dict[str, Entry]:
-    entries = {}
+def _folder(name: str, place: str) -> Folder:
+    return Folder(name, place, partial(_scan, place))
+
+
+def _scan(folder: str) -> dict[str, File | Folder]:
+    children: dict[str, File | Folder] = {}
     with os.scandir(folder) as found:
         for item in found:
-            if not _is_visible(item.name):
+            name, path = item.name, item.path
+            if not _is_visible(name):
                 continue
             try:
                 if item.is_dir():
-                    entries[item.name] = list_folder(Path(item.path))
+                    children[name] = _folder(name, path)
                 elif item.is_file():
-                    entries[item.name] = _file(item)
+                    status = item.stat()
+                    children[name] = File(name, path, status.st_size, status.st_mtime_ns)
             except OSError as error:  # a link that leads to itself
-                raise FerlabError(f"{item.path}: {error.strerror}; remove it") from error
-    return entries
+                raise FerlabError(f"{path}: {error.strerror}; remove it") from error
+    return children
 
 
-def _file(item: os.DirEntry[str]) -> Entry:
-    status = item.stat()
-    return Entry(
-        name=item.name,
-        place=item.path,
-        size=status.st_size,
-        version=f"{status.st_size} {status.st_mtime_ns}",
-        read=partial(_read, item.path),
-    )
-
-
-def _read(path: str, at_most: int) -> bytes:
-    with open(path, "rb") as file:
-        return file.read(at_most)
-
-
-def list_zip(path: Path) -> Entry:
+def list_zip(path: Path) -> Folder:
     """Return the root of a zip archive, all of it listed; files are read in place.
 
     Raises:
@@ -130,27 +148,16 @@ def _problem(info: zipfile.ZipInfo, parts: tuple[str, ...]) -> str | None:
     return None
 
 
-def _zip_folder(archive: zipfile.ZipFile, name: str, place: str, tree: _Tree) -> Entry:
-    def list_children() -> dict[str, Entry]:
+def _zip_folder(archive: zipfile.ZipFile, name: str, place: str, tree: _Tree) -> Folder:
+    def list_children() -> dict[str, File | Folder]:
         return {
-            child: _zip_file(archive, child, f"{place}/{child}", node)
+            child: File(child, f"{place}/{child}", node.file_size, node.CRC, (archive, node))
             if isinstance(node, zipfile.ZipInfo)
             else _zip_folder(archive, child, f"{place}/{child}", node)
             for child, node in tree.items()
         }
 
-    return Entry(name, place, list_children=list_children)
-
-
-def _zip_file(archive: zipfile.ZipFile, name: str, place: str, info: zipfile.ZipInfo) -> Entry:
-    def read(at_most: int) -> bytes:
-        try:
-            with archive.open(info) as file:
-                return file.read(at_most)  # whatever size the archive pretends
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-            raise FerlabError(f"{place} cannot be unpacked ({error}); copy it again") from error
-
-    return Entry(name, place, info.file_size, f"{info.file_size} {info.CRC}", read)
+    return Folder(name, place, list_children)
 
 
 def _is_visible(name: str) -> bool:

@@ -84,12 +84,12 @@ def _recognise(place: Path) -> tuple[str, Callable[[], ImageStore]]:
     if place.is_dir():
         held = next((name for name in CSV_FILES if (place / name).is_file()), None)
         if held is None or (place / "train").is_dir():
-            files = tree.scan(list_folder(place))
-            return f"tree-{tree.fingerprint(files)}", partial(tree.decode, files)
+            classes = tree.find_classes(list_folder(place))
+            return f"tree-{tree.fingerprint(classes)}", partial(tree.decode, classes)
         place = place / held
     if place.suffix.lower() == ".zip":
-        files = tree.scan(list_zip(place))
-        return f"zip-{tree.fingerprint(files)}", partial(tree.decode, files)
+        classes = tree.find_classes(list_zip(place))
+        return f"zip-{tree.fingerprint(classes)}", partial(tree.decode, classes)
     if place.suffix.lower() == ".csv":
         return f"csv-{pixel_csv.fingerprint(place)}", partial(pixel_csv.read_csv, place)
     raise FerlabError(

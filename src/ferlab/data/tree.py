@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from ferlab.checks import FerlabError, did_you_mean
-from ferlab.data.listing import Entry
+from ferlab.data.listing import File, Folder
 from ferlab.data.store import SIDE, SPLITS, ImageStore
 from ferlab.emotions import EMOTIONS
 
@@ -32,69 +32,76 @@ OTHER_NAMES = {
 _UNNAMED = {"train": "training", "test": "test"}  # the split where the file name tells none
 _PARTS = tuple(_UNNAMED)
 _OFFICIAL = {"Training": "training", "PublicTest": "public", "PrivateTest": "private"}
-_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _LARGEST = 1 << 20  # bytes of an image file; FER-2013's have about 1,600
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class ImageFile:
-    """One image of a tree, not read yet.
+class ClassFolder(NamedTuple):
+    """The folder of one class in `train/` or `test/`."""
 
-    Attributes:
-        name: `train/<class>/<file>` or `test/<class>/<file>`, the class by its canonical name.
-        label: index into EMOTIONS.
-        split: index into SPLITS.
-        entry: where it lies.
-    """
+    part: str
+    emotion: str
+    folder: Folder
+
+
+class _ImageFile(NamedTuple):
+    """One image, not read yet; the attributes are those of the store."""
 
     name: str
     label: int
     split: int
-    entry: Entry
+    file: File
 
 
-def scan(root: Entry) -> list[ImageFile]:
-    """Return the image files below a folder that holds `train/` and `test/`.
+def find_classes(root: Folder) -> list[ClassFolder]:
+    """Return the 14 class folders below a folder that holds `train/` and `test/`.
 
-    The folder may lie alone inside `root`. What is passed over is named in warnings; so are
-    class folders under OTHER_NAMES.
+    That folder may lie in `root`. Class folders under OTHER_NAMES are told in a warning.
 
     Raises:
-        FerlabError: names the folder or file that FER-2013 cannot have.
+        FerlabError: names the folder that is missing or that FER-2013 cannot have.
     """
     top = _descend(root)
     for entry in top.children.values():
         if entry.name not in _PARTS:
             log.warning("passed over: %s is neither train/ nor test/", entry.place)
-    files: list[ImageFile] = []
-    renamed: dict[str, str] = {}
+    classes: list[ClassFolder] = []
     for part in _PARTS:
-        folders = _class_folders(top.children[part])
-        renamed |= {entry.name: name for name, entry in folders.items() if entry.name != name}
-        for emotion in EMOTIONS:
-            files.extend(_scan_class(folders[emotion], part, emotion))
+        folder = top.folder(part)
+        assert folder is not None
+        folders = _class_folders(folder)
+        classes += [ClassFolder(part, emotion, folders[emotion]) for emotion in EMOTIONS]
+    renamed = {c.folder.name: c.emotion for c in classes if c.folder.name != c.emotion}
     if renamed:
         pairs = ", ".join(f"{given} = {emotion}" for given, emotion in renamed.items())
         log.warning("class folders by other names: %s", pairs)
-    return files
+    return classes
 
 
-def fingerprint(files: list[ImageFile]) -> str:
-    """Return a digest of names and versions: another one, another cache."""
+def fingerprint(classes: list[ClassFolder]) -> str:
+    """Return a digest of the files' names, sizes and versions: another one, another cache."""
     digest = hashlib.blake2b(digest_size=12)
-    for file in files:
-        digest.update(f"{file.name}\0{file.entry.version}\0".encode(errors="replace"))
+    for part, emotion, folder in classes:
+        lines = [f"{part}/{emotion}"]
+        for name, entry in folder.children.items():
+            if isinstance(entry, File):
+                lines.append(f"{name}\0{entry.size}\0{entry.version}")
+        digest.update("\n".join(lines).encode(errors="replace"))
     return digest.hexdigest()
 
 
-def decode(files: list[ImageFile]) -> ImageStore:
-    """Return the decoded images; Pillow decodes outside the interpreter lock, so threads help.
+def decode(classes: list[ClassFolder]) -> ImageStore:
+    """Return the decoded images; what is passed over is named in warnings.
+
+    Pillow decodes outside the interpreter lock, so threads help.
 
     Raises:
-        FerlabError: names a file that is no 8-bit grey image of 48×48 pixels.
+        FerlabError: names a file that is no 8-bit grey image of 48×48 pixels, or that by its name
+            belongs to another split; or a class without training images.
     """
+    files = [file for of_class in classes for file in _scan_class(*of_class)]
     images = np.empty((len(files), 1, SIDE, SIDE), dtype=np.uint8)
     bar = tqdm(total=len(files), desc="decoding", unit="image", disable=None, leave=False)
     with bar, ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
@@ -102,7 +109,7 @@ def decode(files: list[ImageFile]) -> ImageStore:
 
         def decode_chunk(chunk: range) -> None:
             for index in chunk:
-                images[index, 0] = _decode_image(files[index].entry)
+                images[index, 0] = _decode_image(files[index].file)
 
         try:
             for chunk, _ in zip(chunks, pool.map(decode_chunk, chunks), strict=True):
@@ -118,33 +125,33 @@ def decode(files: list[ImageFile]) -> ImageStore:
     )
 
 
-def _decode_image(entry: Entry) -> NDArray[np.uint8]:
+def _decode_image(file: File) -> NDArray[np.uint8]:
     """Return the grey levels of one image file: uint8 (48, 48)."""
     try:
-        with Image.open(io.BytesIO(entry.read(_LARGEST))) as image:
+        with Image.open(io.BytesIO(file.read(_LARGEST))) as image:
             if image.size != (SIDE, SIDE):
                 width, height = image.size
                 raise FerlabError(
-                    f"{entry.place} is {width}×{height} pixels; FER-2013's images are {SIDE}×{SIDE}"
+                    f"{file.place} is {width}×{height} pixels; FER-2013's images are {SIDE}×{SIDE}"
                 )
             if image.mode != "L":
                 raise FerlabError(
-                    f"{entry.place} is not 8-bit grey (mode {image.mode}); convert it or remove it"
+                    f"{file.place} is not 8-bit grey (mode {image.mode}); convert it or remove it"
                 )
             return np.asarray(image, dtype=np.uint8)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = "no image" if isinstance(error, UnidentifiedImageError) else error
         raise FerlabError(
-            f"{entry.place} cannot be decoded ({reason}); replace it or remove it"
+            f"{file.place} cannot be decoded ({reason}); replace it or remove it"
         ) from error
 
 
-def _descend(root: Entry) -> Entry:
-    """Return the folder that holds `train/` and `test/`: `root`, or the one folder in it."""
+def _descend(root: Folder) -> Folder:
+    """Return the folder that holds `train/` and `test/`: `root`, or one of the folders in it."""
     for folder in (root, *root.children.values()):
-        if folder.holds_folders(*_PARTS):
+        if isinstance(folder, Folder) and all(map(folder.folder, _PARTS)):
             return folder
-    missing = next(part for part in _PARTS if not root.holds_folders(part))
+    missing = next(part for part in _PARTS if root.folder(part) is None)
     held = ", ".join(list(root.children)[:5]) or "nothing"
     raise FerlabError(
         f"{root.place} has no folder {missing}/ (it holds {held}); data.root is the folder or zip "
@@ -152,11 +159,11 @@ def _descend(root: Entry) -> Entry:
     )
 
 
-def _class_folders(part: Entry) -> dict[str, Entry]:
+def _class_folders(part: Folder) -> dict[str, Folder]:
     """Return the folder of each class in `train/` or `test/`."""
-    found: dict[str, Entry] = {}
+    found: dict[str, Folder] = {}
     for entry in part.children.values():
-        if not entry.is_folder:
+        if not isinstance(entry, Folder):
             log.warning("passed over: %s is not a class folder", entry.place)
             continue
         name = entry.name.lower()
@@ -182,10 +189,10 @@ def _class_folders(part: Entry) -> dict[str, Entry]:
     return found
 
 
-def _scan_class(folder: Entry, part: str, emotion: str) -> Iterator[ImageFile]:
-    found = False
+def _scan_class(part: str, emotion: str, folder: Folder) -> Iterator[_ImageFile]:
+    label, found = EMOTIONS.index(emotion), False
     for entry in folder.children.values():
-        if entry.is_folder or os.path.splitext(entry.name)[1].lower() not in _IMAGE_SUFFIXES:
+        if isinstance(entry, Folder) or not entry.name.lower().endswith(_IMAGE_SUFFIXES):
             log.warning("passed over: %s is not a JPEG or PNG file", entry.place)
             continue
         if entry.size > _LARGEST:
@@ -200,11 +207,11 @@ def _scan_class(folder: Entry, part: str, emotion: str) -> Iterator[ImageFile]:
                 f"in {part}/; move it"
             )
         found = True
-        yield ImageFile(
+        yield _ImageFile(
             name=f"{part}/{emotion}/{entry.name}",
-            label=EMOTIONS.index(emotion),
+            label=label,
             split=SPLITS.index(split),
-            entry=entry,
+            file=entry,
         )
     if not found and part == "train":
         raise FerlabError(f"{folder.place} holds no image; every class needs some")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from ferlab.augment.crops import TEST_TIME, views_at_test_time
 from ferlab.checks import FerlabError, check_choice, check_number
 from ferlab.data.batches import Batch
 from ferlab.learning.losses import CrossEntropy, Loss
@@ -32,6 +33,7 @@ class EmotionClassifier(L.LightningModule):
         loss: what the training minimises; None is plain cross-entropy. The loss that is reported
             of the validation images is plain cross-entropy whatever this is.
         monitor: one of MONITORS.
+        test_time: what predictions are averaged over, one of TEST_TIME.
         seed: of dropout, whose masks are a function of (seed, epoch, batch index).
     """
 
@@ -42,6 +44,7 @@ class EmotionClassifier(L.LightningModule):
         schedule: Schedule | None = None,
         loss: Loss | None = None,
         monitor: str = "val/accuracy",
+        test_time: str = "none",
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -50,6 +53,7 @@ class EmotionClassifier(L.LightningModule):
         self.train_metrics = EpochMetrics()
         self.val_metrics = EpochMetrics()
         self.monitor = check_choice("monitor", monitor, MONITORS)
+        self.test_time = check_choice("augment.test_time", test_time, TEST_TIME)
         self.seed = seed
         self._schedule = schedule
         self._scheduler: LRScheduler | None = None
@@ -118,9 +122,10 @@ class EmotionClassifier(L.LightningModule):
         self.log_dict({f"val/{name}": value for name, value in values.items()}, logger=False)
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
-        """Return the probabilities float32 (B, 7) of a batch."""
-        probabilities: Tensor = self(batch.images).softmax(dim=1)
-        return probabilities.cpu()
+        """Return the probabilities float32 (B, 7) of a batch, averaged over its views."""
+        views = views_at_test_time(batch.images, self.test_time, self.network.input_size)
+        probabilities = torch.stack([self(view).softmax(dim=1) for view in views])  # (V, B, 7)
+        return probabilities.mean(dim=0).cpu()
 
     @property
     def n_parameters(self) -> int:

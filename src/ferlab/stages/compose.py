@@ -1,18 +1,17 @@
 """The objects that a configuration names, checked before any image is read."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from ferlab.augment.targeted import TargetedAugmentation
 from ferlab.augment.transforms import make_transforms
-from ferlab.checks import FerlabError, check_integer, did_you_mean
+from ferlab.checks import check_integer, check_keys
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.instantiate import instantiate
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.networks.build import build_network
-from ferlab.networks.specs import parse_model
+from ferlab.networks.specs import IMAGE_SIZE, parse_model
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -31,15 +30,18 @@ def make_classifier(config: DictConfig) -> EmotionClassifier:
         schedule=config.scheduler and instantiate(config.scheduler, "scheduler"),
         loss=instantiate(config.loss, "loss"),
         monitor=config.monitor,
+        test_time=config.augment.test_time,
         seed=seed,
     )
 
 
 def make_data(config: DictConfig) -> FaceDataModule:
-    """Return the datamodule of the groups data and augment; no image is read yet."""
+    """Return the datamodule of the groups data, augment and model; no image is read yet."""
     augment = plain(config.augment)
-    _refuse_unknown("augment", augment, ("extra", "apply_to", "frozen", "transforms", "mixup"))
-    transforms = augment.pop("transforms")
+    known = ("extra", "apply_to", "frozen", "transforms", "mixup", "test_time")
+    check_keys("augment", augment, known)
+    transforms, _ = augment.pop("transforms"), augment.pop("test_time")
+    input_size = parse_model(plain(config.model)).input_size
     return FaceDataModule(
         source=instantiate(config.data.source, "data.source"),
         augmentation=TargetedAugmentation(
@@ -50,13 +52,7 @@ def make_data(config: DictConfig) -> FaceDataModule:
         val_fraction=config.data.val_fraction,
         twins=config.data.twins,
         blank=config.data.blank,
+        limit=config.data.limit,
+        crop=input_size if input_size < IMAGE_SIZE else None,
         seed=config.seed,
     )
-
-
-def _refuse_unknown(group: str, values: Mapping[str, Any], known: Sequence[str]) -> None:
-    for key in values:
-        if key not in known:
-            raise FerlabError(
-                f"{group} has no {key!r}{did_you_mean(key, known)}; it has {', '.join(known)}"
-            )

@@ -1,0 +1,59 @@
+"""Crops of a batch: a random one of each image in training, several of all at test time."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ferlab.checks import check_choice
+
+TEST_TIME = ("none", "flip", "ten_crop")
+"""What a network may see of each test image: the image, its mirror image too, or ten crops."""
+
+_TEN_CROP_SHARE = 5 / 6  # of the side, where the network sees whole images: 40 of 48 pixels
+
+
+def random_crops(images: Tensor, size: int, x: Tensor, y: Tensor) -> Tensor:
+    """Return a crop of each image, all places equally likely: (B, 1, size, size).
+
+    Args:
+        images: (B, 1, H, W), at least `size` in both directions.
+        size: side of the crop, pixels.
+        x: float32 (B,), uniform in [0, 1): how far right.
+        y: float32 (B,), uniform in [0, 1): how far down.
+    """
+    height, width = images.shape[2:]
+    pixels = torch.arange(size, device=images.device)
+    rows = (y * (height - size + 1)).long()[:, None] + pixels  # (B, size)
+    columns = (x * (width - size + 1)).long()[:, None] + pixels
+    of_image = torch.arange(len(images), device=images.device)[:, None, None]
+    return images[of_image, 0, rows[:, :, None], columns[:, None, :]][:, None]
+
+
+def views_at_test_time(images: Tensor, kind: str, size: int) -> Tensor:
+    """Return what the network sees of each image: (V, B, 1, size, size).
+
+    `none` is the centre (V = 1), `flip` adds its mirror image (V = 2). `ten_crop` is the four
+    corners and the centre, each with its mirror image (V = 10; Krizhevsky et al. 2012); where
+    the network sees whole images, crops of 5/6 of the side, enlarged.
+
+    Args:
+        images: float32 (B, 1, H, W), square.
+        kind: one of TEST_TIME.
+        size: side of what the network sees, pixels, at most H.
+    """
+    check_choice("augment.test_time", kind, TEST_TIME)
+    side = images.shape[-1]
+    crop = size
+    if kind == "ten_crop" and size == side:
+        crop = round(_TEN_CROP_SHARE * side)
+    far, middle = side - crop, (side - crop) // 2
+    corners = [(0, 0), (0, far), (far, 0), (far, far)] if kind == "ten_crop" else []
+    views = [
+        images[..., top : top + crop, left : left + crop]
+        for top, left in [(middle, middle), *corners]
+    ]
+    if kind != "none":
+        views += [view.flip(-1) for view in views]
+    if crop != size:
+        views = [F.interpolate(v, size, mode="bilinear", align_corners=False) for v in views]
+    return torch.stack(views)

@@ -1,0 +1,63 @@
+"""Crops, held against torchvision's."""
+
+import pytest
+import torch
+import torchvision.transforms.v2.functional as oracle
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchvision.transforms import InterpolationMode
+
+from ferlab.augment.crops import random_crops, views_at_test_time
+from ferlab.checks import FerlabError
+
+IMAGES = torch.rand(6, 1, 48, 48, generator=torch.Generator().manual_seed(0))
+
+
+@given(st.integers(1, 48), st.integers(0, 1000))
+@settings(max_examples=50, deadline=None)
+def test_every_image_is_cropped_at_its_own_place(size, seed):
+    x, y = torch.rand(2, 6, generator=torch.Generator().manual_seed(seed))
+    cropped = random_crops(IMAGES, size, x, y)
+    room = 48 - size + 1
+    for image, crop, right, down in zip(IMAGES, cropped, x, y, strict=True):
+        left, top = int(right * room), int(down * room)
+        assert torch.equal(crop, oracle.crop(image, top, left, size, size))
+
+
+def test_all_places_are_reached():
+    x = torch.linspace(0, 1 - 1e-6, 900)
+    ramp = torch.arange(48.0).expand(900, 1, 48, 48)
+    left = random_crops(ramp, 40, x, torch.zeros(900))[:, 0, 0, 0]
+    assert left.unique(return_counts=True)[1].tolist() == [100] * 9
+
+
+def test_ten_crops_are_torchvisions():
+    views = views_at_test_time(IMAGES, "ten_crop", 40)
+    expected = oracle.ten_crop(IMAGES, [40, 40])
+    order = [4, 0, 1, 2, 3, 9, 6, 5, 8, 7]  # ours begin with the centre
+    assert views.shape == (10, 6, 1, 40, 40)
+    for view, index in zip(views, order, strict=True):
+        assert torch.equal(view, expected[index])
+
+
+def test_where_whole_images_are_seen_the_ten_crops_are_enlarged():
+    views = views_at_test_time(IMAGES, "ten_crop", 48)
+    centre = oracle.resize(
+        oracle.center_crop(IMAGES, [40, 40]), [48, 48], InterpolationMode.BILINEAR, antialias=False
+    )
+    assert views.shape == (10, 6, 1, 48, 48)
+    assert torch.allclose(views[0], centre, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [40, 48])
+def test_flip_adds_the_mirror_image_of_the_centre(size):
+    (plain,) = views_at_test_time(IMAGES, "none", size)
+    assert torch.equal(plain, oracle.center_crop(IMAGES, [size, size]))
+    first, second = views_at_test_time(IMAGES, "flip", size)
+    assert torch.equal(first, plain)
+    assert torch.equal(second, plain.flip(3))
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(FerlabError, match=r"augment\.test_time must be one of none, flip"):
+        views_at_test_time(IMAGES, "tencrop", 48)
