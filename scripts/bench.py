@@ -90,7 +90,7 @@ class Alternate(L.Callback):
 def bare_loop(config: DictConfig, trainer: L.Trainer, module: EmotionClassifier) -> Iterator[None]:
     """Train the same network in a plain loop, one step at a time."""
     device = module.device
-    data = make_data(config)
+    data = make_data(config, module.network.input_size)
     rows = torch.from_numpy(data.train_and_val_rows[0])
     labels = torch.from_numpy(data.store.labels)[rows]
     images = torch.from_numpy(data.store.images)[rows].to(device)

@@ -181,8 +181,11 @@ def test_a_failed_job_does_not_stop_a_sweep_and_is_named_at_its_end(train):
         ("optimizer._target_=torch.optim.Adamm", "optimizer"),
         ("model=[F,F]", "model=[F,F] would merge them into one; name one, or sweep with -m"),
         ("nonsense", "nonsense"),
-        ("scheduler=null", "scheduler cannot be empty; scheduler is one of none, plateau"),
-        ("scheduler.patience=four", "scheduler.patience must be a number >= 0; got 'four'"),
+        (
+            "scheduler=null",
+            "scheduler cannot be empty; scheduler is one of cosine, none, one_cycle, plateau",
+        ),
+        ("scheduler.patience=four", "scheduler.patience must be an integer >= 0; got 'four'"),
         ("scheduler.factor=-1", "scheduler.factor must be a number > 0 and < 1; got -1"),
         ("augment.frozen=no", "augment.frozen must be true or false; got 'no'"),
         ("+augment.rotation=5", "augment has no 'rotation'; it has extra, apply_to"),

@@ -35,13 +35,17 @@ def make_classifier(config: DictConfig) -> EmotionClassifier:
     )
 
 
-def make_data(config: DictConfig) -> FaceDataModule:
-    """Return the datamodule of the groups data, augment and model; no image is read yet."""
+def make_data(config: DictConfig, input_size: int = IMAGE_SIZE) -> FaceDataModule:
+    """Return the datamodule of the groups data and augment; no image is read yet.
+
+    Args:
+        config: the stage's.
+        input_size: side of what the network sees, pixels.
+    """
     augment = plain(config.augment)
     known = ("extra", "apply_to", "frozen", "transforms", "mixup", "test_time")
     check_keys("augment", augment, known)
     transforms, _ = augment.pop("transforms"), augment.pop("test_time")
-    input_size = parse_model(plain(config.model)).input_size
     return FaceDataModule(
         source=instantiate(config.data.source, "data.source"),
         augmentation=TargetedAugmentation(

@@ -48,7 +48,7 @@ def train(config: DictConfig, folder: RunFolder) -> float:
 
     # What is wrong in the configuration is met here, before any image is read.
     classifier = make_classifier(config)
-    data = make_data(config)
+    data = make_data(config, classifier.network.input_size)
     history, best = History(folder.history), BestWeights(config.monitor)
     trainer = make_trainer(
         folder.path,
