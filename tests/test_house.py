@@ -15,7 +15,8 @@ SOURCE = ROOT / "src/ferlab"
 FLOORS = [
     {"cli"},
     {"stages"},
-    {"learning", "reporting", "runs", "instantiate"},
+    {"learning", "reporting", "finding", "instantiate"},
+    {"runs"},
     {"networks", "augment", "data"},
     {"emotions", "checks", "files", "randomness"},
 ]

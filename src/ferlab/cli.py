@@ -8,6 +8,7 @@ from ferlab.checks import did_you_mean
 
 STAGES = {
     "train": "train one network, or with -m one per combination of values",
+    "evaluate": "judge trained networks, or the mean of several, on the test images",
     "explore": "look at a data set, its split, its augmentation and its defects",
     "describe": "print the layers of networks, their shapes, parameters and costs",
 }

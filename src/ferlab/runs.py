@@ -89,6 +89,38 @@ class RunFolder:
             ) from error
         return metrics
 
+    def recorded_config(self) -> dict[str, Any]:
+        """Return the configuration that was run here.
+
+        Raises:
+            FerlabError: there is none, or it is damaged.
+        """
+        try:
+            config = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise FerlabError(
+                f"{self.path} has no config.yaml; name the folder of a run"
+            ) from error
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise FerlabError(f"{self.config} is damaged; choose another folder") from error
+        if not isinstance(config, dict):
+            raise FerlabError(f"{self.config} is damaged; choose another folder")
+        return config
+
+    def recorded_environment(self) -> dict[str, Any]:
+        """Return what `environment.json` holds; empty where there is none.
+
+        Raises:
+            FerlabError: it is damaged.
+        """
+        try:
+            recorded = json.loads(self.environment.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise FerlabError(f"{self.environment} is damaged; choose another folder") from error
+        return recorded if isinstance(recorded, dict) else {}
+
     def check_configuration(self, config: Mapping[str, Any]) -> None:
         """Make sure that nothing that changes the result differs from what was run here before.
 
@@ -97,10 +129,7 @@ class RunFolder:
         """
         if not self.config.exists():
             return
-        try:
-            recorded = flatten(yaml.safe_load(self.config.read_text(encoding="utf-8")))
-        except (yaml.YAMLError, ValueError) as error:
-            raise FerlabError(f"{self.config} is damaged; choose another folder") from error
+        recorded = flatten(self.recorded_config())
         wanted = flatten(config)
         different = [
             f"{key} ({recorded.get(key, 'absent')} there, {wanted.get(key, 'absent')} now)"
@@ -127,8 +156,7 @@ class RunFolder:
             FerlabError: the folder was begun with another configuration or other `fixed` values.
         """
         self.check_configuration(config)  # again: another run may have begun here meanwhile
-        if self.environment.exists():
-            recorded = json.loads(self.environment.read_text(encoding="utf-8"))
+        if recorded := self.recorded_environment():
             for name, value in fixed.items():
                 if recorded.get(name) != value:
                     raise FerlabError(

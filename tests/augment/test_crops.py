@@ -5,7 +5,6 @@ import torch
 import torchvision.transforms.v2.functional as oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torchvision.transforms import InterpolationMode
 
 from ferlab.augment.crops import random_crops, views_at_test_time
 from ferlab.checks import FerlabError
@@ -40,13 +39,13 @@ def test_ten_crops_are_torchvisions():
         assert torch.equal(view, expected[index])
 
 
-def test_where_whole_images_are_seen_the_ten_crops_are_enlarged():
+def test_where_whole_images_are_seen_they_are_shifted_and_not_resampled():
     views = views_at_test_time(IMAGES, "ten_crop", 48)
-    centre = oracle.resize(
-        oracle.center_crop(IMAGES, [40, 40]), [48, 48], InterpolationMode.BILINEAR, antialias=False
-    )
     assert views.shape == (10, 6, 1, 48, 48)
-    assert torch.allclose(views[0], centre, atol=1e-6)
+    assert torch.equal(views[0], IMAGES)
+    moved = oracle.pad(IMAGES, [2, 2], padding_mode="edge")
+    assert torch.equal(views[1], moved[..., :48, :48])
+    assert torch.equal(views[9], moved[..., 4:, 4:].flip(3))
 
 
 @pytest.mark.parametrize("size", [40, 48])

@@ -9,7 +9,7 @@ from ferlab.checks import check_choice
 TEST_TIME = ("none", "flip", "ten_crop")
 """What a network may see of each test image: the image, its mirror image too, or ten crops."""
 
-_TEN_CROP_SHARE = 5 / 6  # of the side, where the network sees whole images: 40 of 48 pixels
+_PADDING = 2  # pixels that the border is repeated for, where the network sees whole images
 
 
 def random_crops(images: Tensor, size: int, x: Tensor, y: Tensor) -> Tensor:
@@ -33,8 +33,9 @@ def views_at_test_time(images: Tensor, kind: str, size: int) -> Tensor:
     """Return what the network sees of each image: (V, B, 1, size, size).
 
     `none` is the centre (V = 1), `flip` adds its mirror image (V = 2). `ten_crop` is the four
-    corners and the centre, each with its mirror image (V = 10; Krizhevsky et al. 2012); where
-    the network sees whole images, crops of 5/6 of the side, enlarged.
+    corners and the centre, each with its mirror image (V = 10; Krizhevsky et al. 2012). Where the
+    network sees whole images, they are padded by two pixels first and so shifted, not enlarged:
+    resampling blurs, and a network may have learned that only certain classes are blurred.
 
     Args:
         images: float32 (B, 1, H, W), square.
@@ -42,18 +43,15 @@ def views_at_test_time(images: Tensor, kind: str, size: int) -> Tensor:
         size: side of what the network sees, pixels, at most H.
     """
     check_choice("augment.test_time", kind, TEST_TIME)
-    side = images.shape[-1]
-    crop = size
-    if kind == "ten_crop" and size == side:
-        crop = round(_TEN_CROP_SHARE * side)
-    far, middle = side - crop, (side - crop) // 2
+    if kind == "ten_crop" and size == images.shape[-1]:
+        images = F.pad(images, [_PADDING] * 4, mode="replicate")
+    far = images.shape[-1] - size
+    middle = far // 2
     corners = [(0, 0), (0, far), (far, 0), (far, far)] if kind == "ten_crop" else []
     views = [
-        images[..., top : top + crop, left : left + crop]
+        images[..., top : top + size, left : left + size]
         for top, left in [(middle, middle), *corners]
     ]
     if kind != "none":
         views += [view.flip(-1) for view in views]
-    if crop != size:
-        views = [F.interpolate(v, size, mode="bilinear", align_corners=False) for v in views]
     return torch.stack(views)

@@ -95,6 +95,10 @@ class FaceDataModule(L.LightningDataModule):
         """The store's indices of all test images, ascending."""
         return self._used(self.store.rows(*TEST_SPLITS))
 
+    def judged_rows(self, split: str) -> NDArray[np.int64]:
+        """Return the store's indices of `val` or `test`, ascending."""
+        return self.test_rows if split == "test" else self.train_and_val_rows[1]
+
     def epoch_class_counts(self) -> NDArray[np.int64]:
         """Return the rows per class of one epoch of training, the added ones among them: (7,)."""
         counts = self.store.class_counts(self.train_and_val_rows[0])

@@ -28,7 +28,8 @@ class EmotionClassifier(L.LightningModule):
 
     Args:
         network: images (B, 1, 48, 48) to logits (B, 7).
-        optimizer: makes the optimizer of the network's parameters.
+        optimizer: makes the optimizer of the network's parameters; None for a module that
+            predicts and does not learn.
         schedule: of the learning rate; None keeps it.
         loss: what the training minimises; None is plain cross-entropy. The loss that is reported
             of the validation images is plain cross-entropy whatever this is.
@@ -40,7 +41,7 @@ class EmotionClassifier(L.LightningModule):
     def __init__(
         self,
         network: LayeredNetwork,
-        optimizer: MakeOptimizer,
+        optimizer: MakeOptimizer | None = None,
         schedule: Schedule | None = None,
         loss: Loss | None = None,
         monitor: str = "val/accuracy",
@@ -62,12 +63,15 @@ class EmotionClassifier(L.LightningModule):
         values = optimizer.keywords if isinstance(optimizer, functools.partial) else {}
         if "lr" in values:
             check_number("optimizer.lr", values["lr"], above=0)
+        self._optimizer: Optimizer | None = None
         try:
-            self._optimizer = optimizer(self.network.parameters())
+            if optimizer is not None:
+                self._optimizer = optimizer(self.network.parameters())
         except (TypeError, ValueError, RuntimeError, IndexError) as error:
             raise FerlabError(f"optimizer: {error}") from error
 
     def configure_optimizers(self) -> Optimizer:
+        assert self._optimizer is not None, "a module without an optimizer cannot learn"
         # The scheduler stays out of Lightning's hands: on a resume in mid-epoch those would
         # leave out one step of a scheduler that watches a metric.
         if self._schedule is not None:
@@ -135,6 +139,7 @@ class EmotionClassifier(L.LightningModule):
     @property
     def learning_rate(self) -> float:
         """The optimizer's present learning rate, of its first parameter group."""
+        assert self._optimizer is not None
         return float(self._optimizer.param_groups[0]["lr"])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """A data set as pictures: class distributions, the split, faces, augmentation, defects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,9 +16,6 @@ COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7")
 
 Counts = Mapping[str, NDArray[np.int64]]
 """Images per class (7,), by the name of a split."""
-
-Captioned = tuple[str, NDArray[np.uint8]]
-"""A caption and a grey image (48, 48)."""
 
 
 def draw_distribution(counts: Counts, title: str) -> Figure:
@@ -99,40 +96,6 @@ def draw_plan(originals: NDArray[np.int64], added: NDArray[np.int64], title: str
     _tidy(axes)
     axes.legend(frameon=False)
     return figure
-
-
-def draw_captioned(images: Sequence[Captioned], title: str, columns: int = 9) -> Figure:
-    """Return small images row by row, each with its caption of up to three lines below."""
-    n_rows = -(-len(images) // columns)
-    figure = new_figure(11, 0.5 + 1.62 * n_rows, title)
-    grid = figure.subplots(n_rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for axes, (caption, image) in zip(grid.flat, images, strict=False):
-        axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        axes.text(
-            0.5, -0.04, caption, transform=axes.transAxes, ha="center", va="top", fontsize=7.5
-        )
-    return figure
-
-
-def contact_sheet(images: NDArray[np.uint8], columns: int, scale: int = 2) -> NDArray[np.uint8]:
-    """Return the images (N, 1, S, S) side by side, row by row, on white: uint8 (H, W).
-
-    Args:
-        images: grey levels.
-        columns: images beside one another.
-        scale: each pixel becomes so many in both directions.
-    """
-    side, gap = images.shape[-1], 2
-    n_rows = -(-len(images) // columns)
-    sheet = np.full(
-        (n_rows * (side + gap) - gap, columns * (side + gap) - gap), 255, dtype=np.uint8
-    )
-    for index, image in enumerate(images[:, 0]):
-        top, left = (place * (side + gap) for place in divmod(index, columns))
-        sheet[top : top + side, left : left + side] = image
-    return sheet.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 _thousands = StrMethodFormatter("{x:,.0f}")

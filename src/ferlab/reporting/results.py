@@ -1,14 +1,18 @@
 """What predictions come to: metrics of every split, and the report of the test set."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ferlab.emotions import EMOTIONS
 from ferlab.files import replacing, write_json, write_text
-from ferlab.reporting import figures, tables
+from ferlab.reporting import faces, figures, tables
+from ferlab.reporting.calibration import draw_reliability, reliability
+
+SHOWN_MISTAKES = 36
 
 
 @dataclass(frozen=True)
@@ -17,12 +21,14 @@ class Predictions:
 
     Attributes:
         names: str (N,), the images' names in their source.
+        images: uint8 (N, 1, 48, 48), grey levels.
         labels: int64 (N,), canonical order.
         probabilities: float32 (N, 7).
         parts: bool (N,) by name: parts of the split that have metrics of their own.
     """
 
     names: NDArray[np.str_]
+    images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float32]
     parts: Mapping[str, NDArray[np.bool_]]
@@ -42,6 +48,30 @@ class Predictions:
             if chosen.any():
                 yield f"{split}/{part}", chosen
 
+    def worst(self, n: int) -> list[faces.Captioned]:
+        """Return the `n` most confident mistakes, the most confident first."""
+        confidence = self.probabilities.max(axis=1)
+        predicted = self.probabilities.argmax(axis=1)
+        wrong = np.flatnonzero(predicted != self.labels)
+        rows = wrong[np.argsort(-confidence[wrong], kind="stable")][:n]
+        return [
+            (
+                f"{EMOTIONS[predicted[row]]}, {100 * confidence[row]:.1f} %\n"
+                f"labelled {EMOTIONS[self.labels[row]]}",
+                self.images[row, 0],
+            )
+            for row in rows
+        ]
+
+
+def average(several: Sequence[Predictions]) -> Predictions:
+    """Return the mean of several networks' probabilities for the same images."""
+    first = several[0]
+    if any(not np.array_equal(first.names, other.names) for other in several):
+        raise ValueError("predictions can be averaged for the same images only")
+    mean = np.stack([one.probabilities for one in several]).mean(axis=0)
+    return replace(first, probabilities=mean)
+
 
 def measure(predictions: Mapping[str, Predictions]) -> dict[str, float]:
     """Return the metrics of every split and part that has images, by `split/part/metric`."""
@@ -53,14 +83,14 @@ def measure(predictions: Mapping[str, Predictions]) -> dict[str, float]:
     return metrics
 
 
-def describe(predictions: Mapping[str, Predictions], metrics: Mapping[str, float]) -> str:
+def describe(metrics: Mapping[str, float]) -> str:
     """Return a line with the accuracy, its interval and the number of images per split and part."""
+    judged = [name.removesuffix("/images") for name in metrics if name.endswith("/images")]
     return "\n".join(
-        f"{name:<14}accuracy {tables.format_accuracy(metrics[f'{name}/accuracy'], n_images)}"
-        f"  ({n_images} images)"
-        for split, predicted in predictions.items()
-        for name, chosen in predicted.chosen(split)
-        if (n_images := int(chosen.sum()))
+        f"{name:<14}accuracy "
+        f"{tables.format_accuracy(metrics[f'{name}/accuracy'], int(metrics[f'{name}/images']))}"
+        f"  ({int(metrics[f'{name}/images'])} images)"
+        for name in judged
     )
 
 
@@ -77,16 +107,22 @@ def write_predictions(predictions: Mapping[str, Predictions], path: Path) -> Non
 
 
 def write_report(predicted: Predictions, title: str, folder: Path) -> str:
-    """Write the classification report (txt, csv, json) and the confusion matrix (png).
+    """Write classification report, confusion matrix, reliability diagram and worst mistakes.
 
     Returns:
-        The report as text.
+        The classification report as text.
     """
     report = tables.classification_report(predicted.labels, predicted.probabilities)
     text = tables.format_report(report, title)
     write_text(folder / "classification_report.txt", text + "\n")
     write_text(folder / "classification_report.csv", tables.report_to_csv(report))
     write_json(folder / "classification_report.json", report)
+    write_text(folder / "confusion_matrix.csv", tables.confusion_to_csv(predicted.confusion))
     matrix = figures.draw_confusion_matrix(predicted.confusion, title)
     figures.save(matrix, folder / "confusion_matrix.png")
+    bins = reliability(predicted.labels, predicted.probabilities)
+    figures.save(draw_reliability(bins, title), folder / "reliability.png")
+    if worst := predicted.worst(SHOWN_MISTAKES):
+        sheet = faces.draw_captioned(worst, f"{title}: the most confident mistakes")
+        figures.save(sheet, folder / "mistakes.png")
     return text

@@ -11,6 +11,7 @@ from sklearn import metrics
 
 from ferlab.checks import FerlabError
 from ferlab.emotions import EMOTIONS
+from ferlab.reporting.calibration import reliability
 
 Report = dict[str, Any]
 """Class name, `macro avg` and `weighted avg` -> their SCORES; `accuracy` -> a float."""
@@ -24,17 +25,19 @@ _Z = 1.959964  # 97.5 % quantile of the standard normal distribution
 
 
 def evaluate(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> dict[str, float]:
-    """Return `accuracy`, `loss`, `macro_f1` and `weighted_f1` of these predictions.
+    """Return what these predictions come to, by the names of metrics.
 
-    Macro-F1 is the mean over the classes that occur in `labels`: a class without images has no
-    recall, and counting it as 0 would blame the network for the lack of data.
+    `images`, `accuracy`, `loss`, `ece` (expected calibration error), and `macro_` and `weighted_`
+    `precision`, `recall` and `f1`. Macro averages are the mean over the classes that occur in
+    `labels`: a class without images has no recall, and counting it as 0 would blame the network
+    for the lack of data.
 
     Args:
         labels: (N,), index into EMOTIONS.
         probabilities: (N, 7), each row sums to 1.
 
     Returns:
-        Accuracy and F1 in [0, 1]; loss is the mean negative log-likelihood in nats, of
+        All but `images` and `loss` in [0, 1]; loss is the mean negative log-likelihood in nats, of
         probabilities clipped to [eps, 1 - eps] of float32 as in scikit-learn's `log_loss`, so it
         is finite.
 
@@ -45,11 +48,21 @@ def evaluate(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> d
     predicted = _predicted(labels, probabilities)
     eps = float(np.finfo(np.float32).eps)
     likelihood = probabilities[np.arange(len(labels)), labels].astype(np.float64)  # (N,)
+    averages = {kind: _average(labels, predicted, kind) for kind in ("macro", "weighted")}
     return {
+        "images": len(labels),
         "accuracy": float(metrics.accuracy_score(labels, predicted)),
         "loss": float(-np.log(np.clip(likelihood, eps, 1 - eps)).mean()),
-        "macro_f1": _average(labels, predicted, "macro")["f1-score"],
-        "weighted_f1": _average(labels, predicted, "weighted")["f1-score"],
+        "ece": reliability(labels, probabilities).error,
+        **{
+            f"{kind}_{name}": scores[score]
+            for kind, scores in averages.items()
+            for name, score in (
+                ("precision", "precision"),
+                ("recall", "recall"),
+                ("f1", "f1-score"),
+            )
+        },
     }
 
 
@@ -107,6 +120,15 @@ def report_to_csv(report: Report) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["class", *SCORES])
     writer.writerows(_rows(report, absent=""))
+    return text.getvalue()
+
+
+def confusion_to_csv(matrix: NDArray[np.int64]) -> str:
+    """Return a confusion matrix (7, 7) as CSV: a row per true class, a column per predicted one."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["true", *EMOTIONS])
+    writer.writerows([name, *row] for name, row in zip(EMOTIONS, matrix.tolist(), strict=True))
     return text.getvalue()
 
 

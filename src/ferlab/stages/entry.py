@@ -19,10 +19,9 @@ from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 from ferlab.checks import FerlabError
+from ferlab.instantiate import conf_folder
 from ferlab.learning.callbacks import Interrupted
 from ferlab.runs import RunFolder
-
-_PACKAGE = Path(__file__).parents[1]
 
 
 def run_stage(
@@ -58,7 +57,7 @@ def run_stage(
     sys.argv = [command[0], *overrides]
     try:
         _check_groups(overrides)
-        hydra.main(version_base="1.3", config_path=str(_conf()), config_name=name)(job)()
+        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=name)(job)()
     except (FerlabError, HydraException, OmegaConfBaseException, OSError) as error:
         return _fail(_worded(error))
     except Interrupted as stop:
@@ -87,7 +86,7 @@ def _check_groups(overrides: Sequence[str]) -> None:
     """Raise FerlabError for `model=[A,B]`, which Hydra would merge silently, and `model=null`."""
     for override in overrides:
         group, _, choice = override.partition("=")
-        if not (_conf() / group).is_dir():
+        if not (conf_folder() / group).is_dir():
             continue
         if choice.startswith("["):
             raise FerlabError(
@@ -95,14 +94,8 @@ def _check_groups(overrides: Sequence[str]) -> None:
                 f"name one, or sweep with -m {group}={choice.strip('[]')}"
             )
         if choice in ("null", ""):
-            known = ", ".join(sorted(path.stem for path in (_conf() / group).glob("*.yaml")))
+            known = ", ".join(sorted(path.stem for path in (conf_folder() / group).glob("*.yaml")))
             raise FerlabError(f"{group} cannot be empty; {group} is one of {known}")
-
-
-def _conf() -> Path:
-    """Return the folder of the configuration: inside the wheel, else the checkout's."""
-    installed = _PACKAGE / "conf"
-    return installed if installed.is_dir() else _PACKAGE.parents[1] / "conf"
 
 
 def _fail(message: str, status: int = 1) -> int:

@@ -20,7 +20,7 @@ from ferlab.data.datamodule import FaceDataModule
 from ferlab.data.store import SPLITS
 from ferlab.emotions import EMOTIONS
 from ferlab.files import write_json
-from ferlab.reporting import exploration, figures, page
+from ferlab.reporting import exploration, faces, figures, page
 from ferlab.runs import RunFolder
 from ferlab.stages.compose import make_data, plain
 from ferlab.stages.entry import run_stage
@@ -103,7 +103,7 @@ def _faces(data: FaceDataModule, folder: Path, n_faces: int, random: np.random.G
         rows = training[store.labels[training] == label]
         chosen = np.sort(random.permutation(rows)[:n_faces])
         path = folder / f"faces_{emotion}.png"
-        figures.save_image(exploration.contact_sheet(store.images[chosen], columns=8), path)
+        figures.save_image(faces.contact_sheet(store.images[chosen], columns=8), path)
         sheets.append(page.figure(path, f"{emotion}: {len(chosen)} of {len(rows):,}"))
     return page.section(
         "Faces", page.paragraph("Training images, drawn at random."), page.side_by_side(*sheets)
@@ -151,14 +151,12 @@ def _transforms(
         for caption, image in images
     ]
     figures.save(
-        exploration.draw_captioned(shown, "Each transform at its extremes"),
+        faces.draw_captioned(shown, "Each transform at its extremes"),
         folder / "transforms.png",
     )
     draws = torch.rand(48, RandomTransforms.N_DRAWS, generator=torch.Generator().manual_seed(seed))
     many = transforms(face.expand(48, *face.shape), draws)
-    figures.save_image(
-        exploration.contact_sheet(_grey(many), columns=16), folder / "transformed.png"
-    )
+    figures.save_image(faces.contact_sheet(_grey(many), columns=16), folder / "transformed.png")
     yield page.figure(folder / "transforms.png", "One face, each transform by itself.")
     yield page.figure(folder / "transformed.png", "The same face, all transforms at random.")
 
@@ -197,14 +195,14 @@ def _audit(data: FaceDataModule, folder: Path, n_offenders: int) -> str:
         thumbnails = list(_thumbnails(data, np.flatnonzero(marked)))
         path = folder / f"{name}.png"
         shown = thumbnails[:n_offenders]
-        figures.save(exploration.draw_captioned(shown, title), path)
+        figures.save(faces.draw_captioned(shown, title), path)
         parts.append(
             page.figure(path, f"{title}: {len(shown)} of {len(thumbnails):,} different ones.")
         )
     return page.section("Audit", *parts)
 
 
-def _thumbnails(data: FaceDataModule, rows: NDArray[np.int64]) -> Iterator[exploration.Captioned]:
+def _thumbnails(data: FaceDataModule, rows: NDArray[np.int64]) -> Iterator[faces.Captioned]:
     """Yield each group of twins among the rows once, captioned by where its images stand."""
     store, audit = data.store, data.audit
     for first in rows[np.sort(np.unique(audit.group[rows], return_index=True)[1])]:

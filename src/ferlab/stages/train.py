@@ -3,14 +3,11 @@
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import lightning as L
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from omegaconf import DictConfig
-from torch import Tensor
 
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.emotions import EMOTIONS
@@ -26,6 +23,7 @@ from ferlab.reporting import figures, results
 from ferlab.runs import RunFolder, flatten
 from ferlab.stages.compose import make_classifier, make_data, plain
 from ferlab.stages.entry import run_stage
+from ferlab.stages.predict import predict
 
 log = logging.getLogger(__name__)
 
@@ -113,9 +111,11 @@ def _finish(
     """Judge the restored weights, write and say what came out, and return the metrics."""
     row = best_epoch(history.rows, config.monitor)
     log.info("best epoch %d of %d, its weights restored", row["epoch"], len(history.rows))
-    predictions = {"val": _predict(trainer, classifier, data, data.train_and_val_rows[1], {})}
-    if len(rows := data.test_rows):
-        predictions["test"] = _predict(trainer, classifier, data, rows, data.test_parts())
+    predictions = {
+        split: predict(trainer, classifier, data, split)
+        for split in ("val", "test")
+        if len(data.judged_rows(split))
+    }
     metrics = {
         "epochs": len(history.rows),
         "best_epoch": int(row["epoch"]),
@@ -139,26 +139,8 @@ def _finish(
         )
     write_json(folder.metrics, metrics)
 
-    log.info("\n%s\n\n%s", report, results.describe(predictions, metrics))
+    log.info("\n%s\n\n%s", report, results.describe(metrics))
     return metrics
-
-
-def _predict(
-    trainer: L.Trainer,
-    classifier: EmotionClassifier,
-    data: FaceDataModule,
-    rows: NDArray[np.int64],
-    parts: Mapping[str, NDArray[np.bool_]],
-) -> results.Predictions:
-    """Return the classifier's predictions for the store's images at `rows`, in that order."""
-    batches = trainer.predict(classifier, data.batches_of(rows))
-    assert batches is not None
-    return results.Predictions(
-        names=data.store.names[rows],
-        labels=data.store.labels[rows],
-        probabilities=torch.cat([batch for batch in batches if isinstance(batch, Tensor)]).numpy(),
-        parts=parts,
-    )
 
 
 def _describe_splits(data: FaceDataModule) -> str:

@@ -1,0 +1,68 @@
+"""Finds runs: by folder, by the name of their model, or the latest."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import yaml
+
+from ferlab.checks import FerlabError, did_you_mean
+from ferlab.runs import RunFolder
+
+
+def find_run(name: str, searched: Iterable[str | Path] = ("outputs",)) -> RunFolder:
+    """Return the run that a person means.
+
+    Args:
+        name: a folder, also one that holds nothing but a model; `latest`, the run that was
+            finished last; or a model's name, its run that was finished last.
+        searched: folders in which runs are looked for, at any depth.
+
+    Raises:
+        FerlabError: there is no such run, or it has no model yet.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        run = RunFolder(folder)
+        if model_folder(run) is None:
+            state = "not finished" if run.config.exists() else "not a run: it holds no model"
+            raise FerlabError(f"run={name} is {state}; finish it, or name another")
+        return run
+    finished = sorted(finished_runs(searched), key=lambda run: run.metrics.stat().st_mtime_ns)
+    models = {model_name(run): run for run in finished}  # the last of each name stays
+    if name == "latest" and finished:
+        return finished[-1]
+    if name in models:
+        return models[name]
+    places = ", ".join(map(str, searched))
+    known = ", ".join(sorted(models)) or "none"
+    hint = did_you_mean(name, models)
+    raise FerlabError(
+        f"there is no run={name} in {places}{hint}; name a folder, `latest`, or a model that has "
+        f"a finished run there ({known})"
+    )
+
+
+def finished_runs(searched: Iterable[str | Path]) -> Iterator[RunFolder]:
+    """Yield the finished trainings below these folders."""
+    for place in searched:
+        for metrics in sorted(Path(place).rglob("metrics.json")):
+            run = RunFolder(metrics.parent)
+            if (run.model / "model.yaml").is_file():
+                yield run
+
+
+def model_folder(run: RunFolder) -> Path | None:
+    """Return where the run's model lies: in `model/`, or, of shipped weights, in the folder."""
+    return next(
+        (place for place in (run.model, run.path) if (place / "model.yaml").is_file()), None
+    )
+
+
+def model_name(run: RunFolder) -> str:
+    """Return the name in the run's `model.yaml`; an empty one where it cannot be read."""
+    folder = model_folder(run)
+    try:
+        described = yaml.safe_load((folder or run.model).joinpath("model.yaml").read_text("utf-8"))
+        return str(described["name"])
+    except (OSError, yaml.YAMLError, ValueError, TypeError, KeyError, RecursionError):
+        return ""
