@@ -158,3 +158,17 @@ def test_tensorboard_shows_each_epoch_of_a_resumed_training_once(train, undistur
     train(*RUN, "hydra.run.dir=stopped")
     train(*RUN, "hydra.run.dir=stopped")
     assert points("stopped") == points("undisturbed")
+
+
+AVERAGED = ["callbacks=ema", "scheduler=one_cycle", "augment.mixup=0.4", "loss=focal"]
+
+
+@pytest.mark.parametrize("place", [(0, 3), (2, 4)])
+def test_averaged_weights_and_schedules_by_batch_go_on_too(train, monkeypatch, place):
+    """What the runs above do not have: averages, a schedule by batch, mixup, another loss."""
+    assert train(*AVERAGED, "hydra.run.dir=whole")[0] == 0
+    at_batch(monkeypatch, *place, lambda: signal.raise_signal(signal.SIGTERM))
+    assert train(*AVERAGED, "hydra.run.dir=stopped")[0] == 130
+    status, _, err = train(*AVERAGED, "hydra.run.dir=stopped")
+    assert status == 0, err
+    Outcome(Path("stopped")).assert_equal(Outcome(Path("whole")))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from sklearn.metrics import precision_recall_fscore_support
 
 from ferlab.checks import FerlabError
 from ferlab.emotions import EMOTIONS
@@ -54,13 +55,28 @@ def test_metrics_agree_with_counting_by_hand(
     eps = 2.0**-23
     right, wrong = min(confidence, 1 - eps), max((1 - confidence) / 6, eps)
     loss = -(hits * math.log(right) + (len(pairs) - hits) * math.log(wrong)) / len(pairs)
-    assert values == {
+    expected = {
+        "images": len(pairs),
         "accuracy": pytest.approx(hits / len(pairs)),
         "loss": pytest.approx(loss, rel=1e-4, abs=1e-6),
         "macro_f1": pytest.approx(sum(f1.values()) / len(present)),
         "weighted_f1": pytest.approx(sum(f1[which] for which in truth) / len(truth)),
     }
-    assert all(type(value) is float for value in values.values())
+    assert {name: values[name] for name in expected} == expected
+    json.dumps(values)  # plain numbers
+
+
+@settings(max_examples=50, deadline=None)
+@given(pairs=pairs)
+def test_averages_are_scikit_learns(pairs: list[tuple[int, int]]) -> None:
+    truth, guess = (list(column) for column in zip(*pairs, strict=True))
+    values = evaluate(*predictions(truth, guess))
+    for average in ("macro", "weighted"):
+        scores = precision_recall_fscore_support(
+            truth, guess, labels=sorted(set(truth)), average=average, zero_division=0
+        )
+        for name, score in zip(("precision", "recall", "f1"), scores, strict=False):
+            assert values[f"{average}_{name}"] == pytest.approx(score, abs=1e-6)
 
 
 def test_loss_stays_within_the_precision_of_float32() -> None:

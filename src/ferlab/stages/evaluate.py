@@ -41,6 +41,8 @@ def evaluate(config: DictConfig, folder: RunFolder) -> None:
         log.info("finished before, nothing to do: %s", os.path.relpath(folder.path))
         return
     named = values["run"] if isinstance(values["run"], list) else [values["run"]]
+    if not named:
+        raise FerlabError("run must name a folder, `latest`, a model, or several of these; got []")
     runs = [find_run(str(name), values["runs"]) for name in named]
     predictor = _Predictor(config, folder)
     members = [predictor.predict(run) for run in runs]

@@ -1,0 +1,93 @@
+"""Every model, loss, optimizer, schedule and recipe trains and is judged."""
+
+import json
+from itertools import cycle
+from pathlib import Path
+
+import pytest
+
+from ferlab.cli import main
+from ferlab.instantiate import conf_folder
+
+TINY = [
+    "data=drawn",
+    "data.size=70",
+    "augment.extra={angry: 1, disgust: 1, fear: 1, surprise: 1}",
+    "trainer.accelerator=cpu",
+    "trainer.precision=32-true",
+    "trainer.max_epochs=1",
+    "hydra.run.dir=run",
+]
+
+
+def choices(group):
+    folder = conf_folder() / group
+    return sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.yaml"))
+
+
+# Each row changes all of them, so that pairs are covered in few trainings.
+TOGETHER = [
+    (f"model={model}", f"loss={loss}", f"optimizer={optimizer}", f"scheduler={scheduler}", *more)
+    for model, loss, optimizer, scheduler, more in zip(
+        choices("model"),
+        cycle(choices("loss")),
+        cycle(choices("optimizer")),
+        cycle(choices("scheduler")),
+        cycle(
+            [
+                ("loss.label_smoothing=0.1", "callbacks=ema"),
+                ("loss.class_weights=balanced", "trainer.gradient_clip=1.0", "logger=csv"),
+                ("augment=strong", "augment.test_time=flip"),
+            ]
+        ),
+        strict=False,
+    )
+]
+
+
+@pytest.mark.parametrize("chosen", TOGETHER, ids=" ".join)
+def test_every_choice_trains_and_is_judged(chosen, capfd):
+    status = main(["train", *TINY, "data.batch_size=16", *chosen])
+    assert status == 0, capfd.readouterr().err
+    metrics = json.loads(Path("run/metrics.json").read_text())
+    assert metrics["test/images"] == 14
+    assert 0 <= metrics["test/accuracy"] <= 1
+
+
+def test_every_choice_is_covered():
+    words = {word for row in TOGETHER for word in row}
+    for group in ("model", "loss", "optimizer", "scheduler"):
+        assert {f"{group}={choice}" for choice in choices(group)} <= words
+
+
+@pytest.mark.parametrize("experiment", choices("experiment"))
+def test_every_experiment_composes_and_runs(experiment, capfd):
+    status = main(["train", f"experiment={experiment}", "debug=fast", *TINY])
+    assert status == 0, capfd.readouterr().err
+    assert Path("run/metrics.json").exists()
+
+
+def test_debug_overfit_learns_by_heart(train):
+    status, _, err = train(
+        "debug=overfit",
+        "hydra.run.dir=run",
+        "model.layers=[{conv: 16, pool: 2}, {conv: 32, pool: 4}, flatten, {dense: 32}]",
+        "optimizer.lr=0.003",
+        "trainer.max_epochs=40",
+    )
+    assert status == 0, err
+    lines = Path("run/history.csv").read_text().splitlines()
+    assert len(lines) == 41  # nothing stops it early
+    assert float(lines[-1].split(",")[2]) > 0.9
+
+
+def test_debug_profile_says_where_the_time_goes(train):
+    status, _, err = train("debug=profile", "hydra.run.dir=run")
+    assert status == 0, err
+    assert "run_training_epoch" in Path("run/fit-profile.txt").read_text()
+
+
+def test_logger_csv_writes_a_row_per_epoch(train):
+    status, _, err = train("logger=csv", "hydra.run.dir=run")
+    assert status == 0, err
+    assert len(Path("run/metrics.csv").read_text().splitlines()) == 1 + 3

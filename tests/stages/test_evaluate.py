@@ -1,0 +1,187 @@
+"""`ferlab evaluate`: runs judged anew, alone and together."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from conftest import TINY
+from faces import make_tree
+
+from ferlab.cli import main
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, session_cache):
+    """Two finished runs of tiny models, named one and other."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FERLAB_CACHE", str(session_cache))
+        patch.chdir(folder)
+        for name, rate in (("one", 0.002), ("other", 0.004)):
+            layers = "model.layers=[{conv: 8, pool: 4}, flatten, {dense: 16}]"
+            assert main(["train", *TINY, *named(name), layers, f"optimizer.lr={rate}"]) == 0
+    return folder
+
+
+def named(name):
+    return [f"hydra.run.dir=outputs/train/{name}", f"model.name={name}"]
+
+
+@pytest.fixture
+def runs(trained):
+    shutil.copytree(trained / "outputs", "outputs")
+    return Path("outputs/train")
+
+
+@pytest.fixture
+def evaluate(capfd):
+    """`ferlab evaluate` into `out`: overrides to exit status and standard error."""
+
+    def run(*overrides):
+        capfd.readouterr()
+        fixed = ["trainer.accelerator=cpu", "trainer.precision=32-true", "hydra.run.dir=out"]
+        return main(["evaluate", *fixed, *overrides]), capfd.readouterr().err
+
+    return run
+
+
+def metrics_in(folder):
+    return json.loads(Path(folder, "metrics.json").read_text())
+
+
+def probabilities_in(folder, split="test"):
+    return np.load(Path(folder, "predictions.npz"))[f"{split}_probabilities"]
+
+
+@pytest.mark.parametrize("name", ["one", "outputs/train/one"])
+def test_a_run_comes_to_what_its_training_recorded(runs, evaluate, name):
+    status, err = evaluate(f"run={name}")
+    assert status == 0, err
+    recorded, again = metrics_in(runs / "one"), metrics_in("out")
+    assert again == {key: recorded[key] for key in again}
+    assert {"val/accuracy", "test/accuracy", "test/public/accuracy", "test/ece"} <= again.keys()
+    assert {path.name for path in Path("out/report").iterdir()} >= {
+        "classification_report.txt",
+        "confusion_matrix.png",
+        "confusion_matrix.csv",
+        "reliability.png",
+        "mistakes.png",
+    }
+
+
+def test_latest_is_the_run_that_was_finished_last(runs, evaluate):
+    assert evaluate()[0] == 0
+    assert np.array_equal(probabilities_in("out"), probabilities_in(runs / "other"))
+
+
+def test_several_runs_are_judged_by_the_mean_of_their_probabilities(runs, evaluate):
+    status, err = evaluate("run=[one,other]")
+    assert status == 0, err
+    for split in ("val", "test"):
+        mean = (probabilities_in(runs / "one", split) + probabilities_in(runs / "other", split)) / 2
+        assert np.allclose(probabilities_in("out", split), mean, atol=1e-6)
+
+
+def test_runs_that_were_validated_on_different_images_have_no_common_validation(
+    runs, train, evaluate
+):
+    train(*named("third"), "data.val_fraction=0.2")
+    status, err = evaluate("run=[one,third]")
+    assert status == 0, err
+    assert "val/accuracy" not in metrics_in("out")
+    assert "test/accuracy" in metrics_in("out")
+
+
+def test_flip_averages_an_image_and_its_mirror_image(runs, evaluate):
+    assert evaluate("run=one", "augment.test_time=flip")[0] == 0
+    flipped = probabilities_in("out")
+    assert not np.allclose(flipped, probabilities_in(runs / "one"))
+    assert np.allclose(flipped.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_model_alone_is_judged_on_the_data_that_are_named(runs, evaluate, tmp_path):
+    make_tree(tmp_path / "faces")
+    shutil.copytree(runs / "one/model", "weights/one")
+    status, err = evaluate("run=weights/one", "data.root=faces")
+    assert status == 0, err
+    assert metrics_in("out")["test/images"] == 28
+    assert not any(name.startswith("val") for name in metrics_in("out"))  # its split is not known
+
+
+def test_other_data_than_the_runs_own_have_no_validation_split(runs, evaluate, tmp_path):
+    make_tree(tmp_path / "faces")
+    assert evaluate("run=one", "data.root=faces")[0] == 0
+    assert not any(name.startswith("val") for name in metrics_in("out"))
+
+
+def change_config(runs, change):
+    path = runs / "one/config.yaml"
+    config = yaml.safe_load(path.read_text())
+    change(config)
+    path.write_text(yaml.safe_dump(config))
+
+
+def test_what_a_foreign_configuration_names_is_not_run(runs, evaluate):
+    change_config(
+        runs,
+        lambda config: config["data"].update(
+            source={"_target_": "os.system", "command": "touch owned"}
+        ),
+    )
+    status, err = evaluate("run=one")
+    assert status == 1
+    assert "names 'os.system', which ferlab does not ship" in err
+    assert not Path("owned").exists()
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("run=three", "there is no run=three in outputs"),
+        ("run=ohter", "did you mean 'other'?"),
+        ("run=outputs", "is not a run: it holds no model"),
+        ("run=[]", "run must name"),
+        ("augment.test_time=tencrop", "augment.test_time must be one of none, flip, ten_crop"),
+        ("run=latest runs=[nowhere]", "there is no run=latest in nowhere"),
+        ("data.root=nowhere", "data.root=nowhere does not exist"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_no_folder(runs, evaluate, override, said):
+    status, err = evaluate(*override.split())
+    assert status == 1
+    assert said in err
+    assert len(err.strip().splitlines()) == 1
+    assert not Path("out").exists()
+
+
+def damage(name, content):
+    def change(runs):
+        (runs / "one" / name).write_bytes(content)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        damage("config.yaml", b"a: ["),
+        damage("config.yaml", b"seed: 0"),
+        damage("config.yaml", b"!!python/object/apply:os.system ['touch owned']"),
+        damage("model/model.yaml", b"layers: []"),
+        damage("model/model.safetensors", b"\x08\0\0\0\0\0\0\0{}"),
+        damage("environment.json", b"{"),
+        lambda runs: (runs / "one/model/model.safetensors").unlink(),
+    ],
+)
+def test_a_damaged_run_is_one_line_that_names_the_file(runs, evaluate, change):
+    change(runs)
+    status, err = evaluate("run=outputs/train/one")
+    assert status == 1
+    assert len(err.strip().splitlines()) == 1
+    assert "outputs/train/one" in err
+    assert not Path("owned").exists()
+    assert not Path("out").exists()
