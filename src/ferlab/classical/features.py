@@ -94,7 +94,7 @@ class Extractor:
             else check_integer("features.layer", layer, at_least=0, at_most=last)
         )
         self.weights = hashlib.blake2b((model / WEIGHTS).read_bytes(), digest_size=16).hexdigest()
-        self._network = network.eval().to(device)
+        self._network = network.eval().to(device, memory_format=torch.channels_last)
         self._data = data
         self._device = device
 
@@ -109,7 +109,7 @@ class Extractor:
         Raises:
             FerlabError: a feature is not a finite number; nothing is written then.
         """
-        manifest = self._manifest(split)
+        manifest = self.manifest(split)
         arrays = _read(folder, split, manifest)
         found = arrays is not None
         values, probabilities = arrays or self._extract(split, manifest["shape"], progress_bar)
@@ -126,7 +126,7 @@ class Extractor:
             _write(folder, split, features, manifest)
         return features
 
-    def _manifest(self, split: str) -> dict[str, Any]:
+    def manifest(self, split: str) -> dict[str, Any]:
         """Return all that the features of a split follow from, as plain values."""
         rows, store = self._rows(split), self._data.store
         images = hashlib.blake2b(digest_size=16)
@@ -234,7 +234,10 @@ def _read(folder: Path, split: str, manifest: Mapping[str, Any]) -> Arrays | Non
         with np.load(folder / f"{split}.npz", allow_pickle=False) as images:
             probabilities = images["probabilities"]
         n_images, width = manifest["shape"]
-        whole = (values.shape, probabilities.shape) == ((n_images, width), (n_images, len(EMOTIONS)))
+        whole = (values.shape, probabilities.shape) == (
+            (n_images, width),
+            (n_images, len(EMOTIONS)),
+        )
         if not whole or not np.isfinite(values).all():
             raise ValueError("not what the manifest says")
     except FileNotFoundError:
