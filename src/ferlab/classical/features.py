@@ -94,7 +94,7 @@ class Extractor:
             else check_integer("features.layer", layer, at_least=0, at_most=last)
         )
         self.weights = hashlib.blake2b((model / WEIGHTS).read_bytes(), digest_size=16).hexdigest()
-        self._network = network.eval().to(device, memory_format=torch.channels_last)
+        self._network = network.eval().to(device).to(memory_format=torch.channels_last)
         self._data = data
         self._device = device
 

@@ -54,6 +54,10 @@ class Recipe:
             raise FerlabError(f"{place} must be a classifier of scikit-learn's kind")
         check_boolean(f"{place}.standardise", self.standardise)
         check_integer("folds", self.folds, at_least=2)
+        if not isinstance(self.search, Mapping):
+            raise FerlabError(
+                f"search.{self.name} must map parameters to lists of values; got {self.search!r}"
+            )
         check_keys(f"search.{self.name}", self.search, self.estimator.get_params())
         for parameter, values in self.search.items():
             if not isinstance(values, list | tuple) or not values:

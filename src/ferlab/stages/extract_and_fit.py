@@ -98,25 +98,21 @@ def make_recipes(values: Mapping[str, Any]) -> list[Recipe]:
     Raises:
         FerlabError: an unknown name, or a parameter that a classifier does not have or allow.
     """
-    names, known = values["classifiers"], values["classifier"]
+    names, known, search = values["classifiers"], values["classifier"], values["search"]
     if not isinstance(names, list) or not names:
         raise FerlabError(f"classifiers must be a list such as [svm,random_forest]; got {names!r}")
     check_keys("classifier", names, known)
-    check_keys("search", values["search"], known)
+    if not isinstance(search, dict):
+        raise FerlabError(f"search must map classifiers to parameters; got {search!r}")
+    check_keys("search", search, known)
     seed = check_integer("seed", values["seed"], at_least=0, at_most=2**32 - 1)
     recipes = []
     for name in dict.fromkeys(names):
         node = dict(known[name])
         standardise = node.pop("standardise", False)
+        estimator = instantiate(node, f"classifier.{name}")
         recipes.append(
-            Recipe(
-                name,
-                instantiate(node, f"classifier.{name}"),
-                standardise,
-                values["search"].get(name, {}),
-                values["folds"],
-                seed,
-            )
+            Recipe(name, estimator, standardise, search.get(name, {}), values["folds"], seed)
         )
     return recipes
 
@@ -129,28 +125,22 @@ def folder_names(values: Mapping[str, Any]) -> dict[str, str]:
     ordinary = plain(hydra.compose(config_name="extract_and_fit"))
     names = {}
     for name in values["classifiers"]:
-        wanted, usual = (_settings(each, name) for each in (values, ordinary))
-        names[name] = "-".join(
-            [name]
-            + [
-                f"{key.rpartition('.')[2]}-{value}"
-                for key, value in wanted.items()
-                if value != usual.get(key)
-            ]
-        )
-    return {name: "".join(_typeable(letter) for letter in folder) for name, folder in names.items()}
+        usual, wanted = _settings(ordinary, name), _settings(values, name)
+        if name not in ordinary["classifier"]:  # a person's own
+            usual = wanted
+        differing = [f"{key}-{value}" for key, value in wanted.items() if value != usual.get(key)]
+        names[name] = "".join(map(_typeable, "-".join([name, *differing])))
+    return names
 
 
 def _settings(values: Mapping[str, Any], name: str) -> dict[str, object]:
-    """Return by dotted keys what is a person's choice in fitting this classifier."""
+    """Return what a person can choose for this classifier, by names that fit into a folder's."""
     search = values["search"].get(name, {})
-    return flatten(
-        {
-            "classifier": values["classifier"].get(name, {}),
-            "features": values["features"],
-            "search": {key: "_".join(map(str, tried)) for key, tried in search.items()},
-        }
-    )
+    return {
+        **flatten(values["classifier"].get(name, {})),
+        **values["features"],
+        **{f"search-{key}": "_".join(map(str, tried)) for key, tried in search.items()},
+    }
 
 
 def _typeable(letter: str) -> str:
