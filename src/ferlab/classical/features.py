@@ -185,7 +185,7 @@ class Extractor:
             tqdm(
                 total=len(values),
                 desc=split,
-                unit="image",
+                unit=" images",
                 leave=False,
                 disable=None if progress_bar else True,
             ) as bar,
