@@ -227,8 +227,8 @@ def _read(folder: Path, split: str, manifest: Mapping[str, Any]) -> Arrays | Non
     try:
         recorded = json.loads((folder / f"{split}.json").read_text(encoding="utf-8"))
         if differing := [key for key in manifest if recorded.get(key) != manifest[key]]:
-            reason = f"with other {' and '.join(differing)}"
-            log.info("%-8s features made %s are made again", split, reason)
+            other = " and ".join(differing)
+            log.info("%-8s features made with other %s are made again", split, other)
             return None
         values = np.load(folder / f"{split}.npy", mmap_mode="r", allow_pickle=False)
         with np.load(folder / f"{split}.npz", allow_pickle=False) as images:

@@ -52,19 +52,19 @@ def extract_and_fit(config: DictConfig, folder: RunFolder) -> None:
     )
     log.info("device  %s, precision %s", describe_device(trainer), trainer.precision)
     judged: dict[str, dict[str, dict[str, float]]] = {}  # by network, classifier, metric
-    data: dict[str, str] = {}  # digests by what a heading says of them
+    data: dict[str, str] = {}  # what a heading says of them, by digest
     for run, name in zip(runs, _names(runs), strict=True):
         study = Study(config, run, trainer.strategy.root_device)
         judged[name] = {
             recipe.name: study.fit_and_judge(recipe, folders[recipe.name]) for recipe in recipes
         }
         judged[name][ALONE] = study.judge_network()
-        data[study.judged_images] = study.data.store.digest
+        data[study.data.store.digest] = study.judged_images
 
     folder.open(
         values,
         {
-            "data": ", ".join(data.values()),
+            "data": ", ".join(data),
             "runs": ", ".join(os.path.relpath(run.path) for run in runs),
         },
         device=describe_device(trainer),
@@ -73,7 +73,7 @@ def extract_and_fit(config: DictConfig, folder: RunFolder) -> None:
         network: {classifier: metrics["test/accuracy"] for classifier, metrics in row.items()}
         for network, row in judged.items()
     }
-    title = f"Table 3: accuracy on {'; '.join(data)}"
+    title = f"Table 3: accuracy on {'; '.join(dict.fromkeys(data.values()))}"
     table = format_extractors(title, accuracies)
     markdown = format_extractors(title, accuracies, form="markdown")
     write_text(folder.report / "table_3.txt", f"{table}\n")
