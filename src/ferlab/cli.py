@@ -9,6 +9,7 @@ from ferlab.checks import did_you_mean
 STAGES = {
     "train": "train one network, or with -m one per combination of values",
     "evaluate": "judge trained networks, or the mean of several, on the test images",
+    "extract_and_fit": "fit classifiers of scikit-learn on the features of trained networks",
     "explore": "look at a data set, its split, its augmentation and its defects",
     "describe": "print the layers of networks, their shapes, parameters and costs",
 }
@@ -18,7 +19,7 @@ USAGE = "\n".join(
         "usage: ferlab STAGE [key=value ...]",
         "",
         "stages:",
-        *(f"  {name:<10}{purpose}" for name, purpose in STAGES.items()),
+        *(f"  {name:<17}{purpose}" for name, purpose in STAGES.items()),
         "",
         "`ferlab STAGE --help` shows the stage's configuration; `--cfg job` prints it whole.",
     ]

@@ -17,7 +17,17 @@ import yaml
 from ferlab.checks import FerlabError
 from ferlab.files import write_json, write_text
 
-PACKAGES = ("ferlab", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "numpy")
+PACKAGES = (
+    "ferlab",
+    "torch",
+    "torchvision",
+    "lightning",
+    "torchmetrics",
+    "hydra-core",
+    "numpy",
+    "scikit-learn",
+    "skops",
+)
 
 IGNORED = (
     "data.root",
@@ -37,12 +47,20 @@ class RunFolder:
     A context: within it what ferlab logs is kept, and goes to `<stage>.log` once the folder is
     open. A folder in which nothing was written is removed at the end.
 
+    Args:
+        path: the folder.
+        stage: names the log.
+        remedy: what to do where the folder belongs to another configuration.
+
     Attributes:
         path: the folder; what lies in it are the attributes below.
     """
 
-    def __init__(self, path: Path, stage: str = "train") -> None:
+    def __init__(
+        self, path: Path, stage: str = "train", remedy: str = "choose another hydra.run.dir"
+    ) -> None:
         self.path = path
+        self._remedy = remedy
         self.config = path / "config.yaml"
         self.environment = path / "environment.json"
         self.log = path / f"{stage}.log"
@@ -140,7 +158,7 @@ class RunFolder:
         if different:
             raise FerlabError(
                 f"{self.path} belongs to another configuration: {', '.join(different[:3])}; "
-                "choose another hydra.run.dir"
+                f"{self._remedy}"
             )
 
     def open(self, config: Mapping[str, Any], fixed: Mapping[str, str], device: str) -> None:
@@ -161,7 +179,7 @@ class RunFolder:
                 if recorded.get(name) != value:
                     raise FerlabError(
                         f"{self.path} was begun with other {name} ({recorded.get(name)} there, "
-                        f"{value} now); choose another hydra.run.dir"
+                        f"{value} now); {self._remedy}"
                     )
         else:
             write_json(self.environment, {**describe_environment(), **fixed, "device": device})

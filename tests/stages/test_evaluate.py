@@ -144,7 +144,7 @@ def test_what_a_foreign_configuration_names_is_not_run(runs, evaluate):
         ("run=three", "there is no run=three in outputs"),
         ("run=ohter", "did you mean 'other'?"),
         ("run=outputs", "is not a run: it holds no model"),
-        ("run=[]", "run must name"),
+        ("run=[]", "run must name at least one run"),
         ("augment.test_time=tencrop", "augment.test_time must be one of none, flip, ten_crop"),
         ("run=latest runs=[nowhere]", "there is no run=latest in nowhere"),
         ("data.root=nowhere", "data.root=nowhere does not exist"),

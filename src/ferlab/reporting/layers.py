@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-FORMATS = ("text", "markdown")
+from ferlab.reporting.aligned import format_table
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def format_network(title: str, layers: Sequence[Layer], form: str = "text") -> s
         f" of batch normalisation.\n{all_of['MACs'] / 1e6:,.1f} million multiply-accumulates"
         " forward per image."
     )
-    table = _table(header, body, totals, right=(0, 3, 4), form=form)
+    table = format_table(header, body, totals, right=(0, 3, 4), form=form)
     return "\n".join([_title(title, form), "", *table, "", consists])
 
 
@@ -81,7 +81,7 @@ def format_side_by_side(
             body += [["" if depth else str(index), *line] for depth, line in enumerate(stacked)]
     columns = [_total(layers) for layers in networks.values()]
     totals = [[name, *(f"{column[name]:,}" for column in columns)] for name in columns[0]]
-    table = _table(["", *networks], body, totals, right=(), form=form)
+    table = format_table(["", *networks], body, totals, right=(), form=form)
     return "\n".join([_title(title, form), "", *table])
 
 
@@ -97,32 +97,3 @@ def _total(layers: Sequence[Layer]) -> dict[str, int]:
 
 def _title(title: str, form: str) -> str:
     return f"### {title}" if form == "markdown" else title
-
-
-def _table(
-    header: Sequence[str],
-    body: Sequence[Sequence[str]],
-    totals: Sequence[Sequence[str]],
-    right: Sequence[int],
-    form: str,
-) -> list[str]:
-    """Return the lines of a table; the columns in `right` are aligned there."""
-    lines = [header, *body, *totals]
-    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
-    cells = [
-        [
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        for line in lines
-    ]
-    if form == "markdown":
-        rule = [
-            "-" * (width - 1) + (":" if column in right else "-")
-            for column, width in enumerate(widths)
-        ]
-        return [f"| {' | '.join(line)} |" for line in (cells[0], rule, *cells[1:])]
-    text = ["  ".join(line).rstrip() for line in cells]
-    across = "-" * max(map(len, text))
-    end = 1 + len(body)
-    return [text[0], across, *text[1:end], across, *text[end:]]

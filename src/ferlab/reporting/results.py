@@ -14,6 +14,9 @@ from ferlab.reporting.calibration import draw_reliability, reliability
 
 SHOWN_MISTAKES = 36
 
+OF_PROBABILITIES = ("loss", "ece")
+"""Metrics that mean nothing for a classifier that names classes alone."""
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -25,6 +28,8 @@ class Predictions:
         labels: int64 (N,), canonical order.
         probabilities: float32 (N, 7).
         parts: bool (N,) by name: parts of the split that have metrics of their own.
+        probabilistic: False where the classifier names classes alone: `probabilities` are then
+            one-hot, and what judges them as probabilities is left out.
     """
 
     names: NDArray[np.str_]
@@ -32,6 +37,7 @@ class Predictions:
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float32]
     parts: Mapping[str, NDArray[np.bool_]]
+    probabilistic: bool = True
 
     @property
     def confusion(self) -> NDArray[np.int64]:
@@ -79,7 +85,11 @@ def measure(predictions: Mapping[str, Predictions]) -> dict[str, float]:
     for split, predicted in predictions.items():
         for name, chosen in predicted.chosen(split):
             values = tables.evaluate(predicted.labels[chosen], predicted.probabilities[chosen])
-            metrics |= {f"{name}/{metric}": value for metric, value in values.items()}
+            metrics |= {
+                f"{name}/{metric}": value
+                for metric, value in values.items()
+                if predicted.probabilistic or metric not in OF_PROBABILITIES
+            }
     return metrics
 
 
@@ -95,12 +105,18 @@ def describe(metrics: Mapping[str, float]) -> str:
 
 
 def write_predictions(predictions: Mapping[str, Predictions], path: Path) -> None:
-    """Write names, labels and probabilities of every split: `<split>_names`, … in one .npz."""
+    """Write names, labels and probabilities of every split: `<split>_names`, … in one .npz.
+
+    In place of probabilities that are one-hot the classes, `<split>_predicted`.
+    """
     arrays: dict[str, NDArray[np.generic]] = {}
     for split, predicted in predictions.items():
         arrays[f"{split}_names"] = predicted.names
         arrays[f"{split}_labels"] = predicted.labels
-        arrays[f"{split}_probabilities"] = predicted.probabilities
+        if predicted.probabilistic:
+            arrays[f"{split}_probabilities"] = predicted.probabilities
+        else:
+            arrays[f"{split}_predicted"] = predicted.probabilities.argmax(axis=1)
         arrays |= {f"{split}_{part}": chosen for part, chosen in predicted.parts.items()}
     with replacing(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -108,6 +124,8 @@ def write_predictions(predictions: Mapping[str, Predictions], path: Path) -> Non
 
 def write_report(predicted: Predictions, title: str, folder: Path) -> str:
     """Write classification report, confusion matrix, reliability diagram and worst mistakes.
+
+    The last two are of probabilities; of a classifier without them they are not written.
 
     Returns:
         The classification report as text.
@@ -120,6 +138,8 @@ def write_report(predicted: Predictions, title: str, folder: Path) -> str:
     write_text(folder / "confusion_matrix.csv", tables.confusion_to_csv(predicted.confusion))
     matrix = figures.draw_confusion_matrix(predicted.confusion, title)
     figures.save(matrix, folder / "confusion_matrix.png")
+    if not predicted.probabilistic:
+        return text
     bins = reliability(predicted.labels, predicted.probabilities)
     figures.save(draw_reliability(bins, title), folder / "reliability.png")
     if worst := predicted.worst(SHOWN_MISTAKES):

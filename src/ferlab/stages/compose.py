@@ -1,5 +1,6 @@
 """The objects that a configuration names, checked before any image is read."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -42,15 +43,9 @@ def make_data(config: DictConfig, input_size: int = IMAGE_SIZE) -> FaceDataModul
         config: the stage's.
         input_size: side of what the network sees, pixels.
     """
-    augment = plain(config.augment)
-    known = ("extra", "apply_to", "frozen", "transforms", "mixup", "test_time")
-    check_keys("augment", augment, known)
-    transforms, _ = augment.pop("transforms"), augment.pop("test_time")
     return FaceDataModule(
         source=instantiate(config.data.source, "data.source"),
-        augmentation=TargetedAugmentation(
-            make_transforms(transforms) if transforms else None, **augment
-        ),
+        augmentation=make_augmentation(plain(config.augment)),
         batch_size=config.data.batch_size,
         eval_batch_size=config.data.eval_batch_size,
         val_fraction=config.data.val_fraction,
@@ -60,3 +55,16 @@ def make_data(config: DictConfig, input_size: int = IMAGE_SIZE) -> FaceDataModul
         crop=input_size if input_size < IMAGE_SIZE else None,
         seed=config.seed,
     )
+
+
+def make_augmentation(augment: Mapping[str, Any]) -> TargetedAugmentation:
+    """Return the plan of the group augment; what it says of test time is not part of it.
+
+    Raises:
+        FerlabError: an unknown key, or a value out of range.
+    """
+    known = ("extra", "apply_to", "frozen", "transforms", "mixup", "test_time")
+    check_keys("augment", augment, known)
+    plan = {key: value for key, value in augment.items() if key not in ("transforms", "test_time")}
+    transforms = augment.get("transforms")
+    return TargetedAugmentation(make_transforms(transforms) if transforms else None, **plan)

@@ -12,7 +12,8 @@ from ferlab.checks import FerlabError, check_choice, did_you_mean
 from ferlab.networks.shapes import as_text
 from ferlab.networks.specs import NetworkSpec, parse_model
 from ferlab.networks.summary import summarise
-from ferlab.reporting.layers import FORMATS, Layer, format_network, format_side_by_side
+from ferlab.reporting.aligned import FORMATS
+from ferlab.reporting.layers import Layer, format_network, format_side_by_side
 from ferlab.runs import RunFolder
 from ferlab.stages.compose import plain
 from ferlab.stages.entry import run_stage

@@ -3,19 +3,13 @@
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from functools import partial
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
 from ferlab.checks import FerlabError
-from ferlab.data.datamodule import FaceDataModule
-from ferlab.data.sources import fer2013
 from ferlab.files import write_json
-from ferlab.finding import find_run, model_folder
-from ferlab.instantiate import check_targets, instantiate
+from ferlab.finding import model_folder
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.trainer import describe_device, make_trainer
 from ferlab.networks.files import load_network
@@ -24,6 +18,7 @@ from ferlab.runs import RunFolder
 from ferlab.stages.compose import plain
 from ferlab.stages.entry import run_stage
 from ferlab.stages.predict import predict
+from ferlab.stages.recorded import named_runs, recorded_data
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +35,7 @@ def evaluate(config: DictConfig, folder: RunFolder) -> None:
     if folder.recorded_metrics() is not None:
         log.info("finished before, nothing to do: %s", os.path.relpath(folder.path))
         return
-    named = values["run"] if isinstance(values["run"], list) else [values["run"]]
-    if not named:
-        raise FerlabError("run must name a folder, `latest`, a model, or several of these; got []")
-    runs = [find_run(str(name), values["runs"]) for name in named]
+    runs = named_runs(config)
     predictor = _Predictor(config, folder)
     members = [predictor.predict(run) for run in runs]
     predictions = {"test": results.average([member["test"] for member in members])}
@@ -98,7 +90,7 @@ class _Predictor:
         assert place is not None  # a run that was found has one
         network = load_network(place)
         recorded = run.recorded_config() if run.config.exists() else None
-        data = self._data(recorded, run.config)
+        data = recorded_data(self._config, recorded, run.config)
         self.names.append(network.spec.name)
         self.data_digest = data.store.digest
         test_time = self._config.augment.test_time
@@ -112,29 +104,3 @@ class _Predictor:
         if recorded and run.recorded_environment().get("data") == self.data_digest:
             splits.append("val")
         return {split: predict(self.trainer, classifier, data, split) for split in splits}
-
-    def _data(self, recorded: Mapping[str, Any] | None, place: Path) -> FaceDataModule:
-        """Return the data that the run's configuration names, or that `data.root` does."""
-        config = self._config.data
-        elsewhere = partial(fer2013, config.root, config.cache)
-        if recorded is None:
-            return FaceDataModule(elsewhere, eval_batch_size=config.eval_batch_size)
-        if not self._config.trust:
-            check_targets(recorded.get("data"), str(place))
-        try:
-            data, source = recorded["data"], dict(recorded["data"]["source"])
-            if config.cache is not None:
-                source["cache"] = config.cache
-            return FaceDataModule(
-                elsewhere if config.root is not None else instantiate(source, "data.source"),
-                eval_batch_size=config.eval_batch_size,
-                val_fraction=data["val_fraction"],
-                twins=data["twins"],
-                blank=data["blank"],
-                limit=data["limit"],
-                seed=recorded["seed"],
-            )
-        except (KeyError, TypeError) as error:
-            raise FerlabError(
-                f"{place} is not the configuration of a run; it lacks {error}"
-            ) from error

@@ -1,0 +1,68 @@
+"""The report's Table 3: classifiers on the features of networks, beside the networks alone."""
+
+import csv
+import io
+from collections.abc import Mapping
+
+from ferlab.reporting.aligned import format_table
+from ferlab.reporting.literature import TABLE_3
+
+ALONE = "network_alone"
+"""The column of the networks' own output layers."""
+
+Accuracies = Mapping[str, float]
+"""Test accuracy by the name of a classifier, or ALONE."""
+
+
+def format_extractors(title: str, measured: Mapping[str, Accuracies], form: str = "text") -> str:
+    """Return the table: a row per network and, where the report has one, the report's below it.
+
+    Args:
+        title: above the table.
+        measured: by the name of a network; each of the same classifiers.
+        form: one of `aligned.FORMATS`.
+    """
+    columns = _columns(measured)
+    body = [
+        [network, source, *(_four_decimals(accuracies.get(column)) for column in columns)]
+        for network, source, accuracies in _rows(measured)
+    ]
+    header = ["extractor", "", *columns]
+    lines = format_table(header, body, [], range(2, len(header)), form)
+    return "\n".join([f"### {title}" if form == "markdown" else title, "", *lines])
+
+
+def extractors_to_csv(measured: Mapping[str, Accuracies]) -> str:
+    """Return the table as CSV: extractor, source (ferlab or report), and a column per classifier.
+
+    Accuracies in full precision; empty where the report has none.
+    """
+    columns = _columns(measured)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["extractor", "source", *columns])
+    writer.writerows(
+        [network, source, *(accuracies.get(column, "") for column in columns)]
+        for network, source, accuracies in _rows(measured)
+    )
+    return text.getvalue()
+
+
+def _columns(measured: Mapping[str, Accuracies]) -> list[str]:
+    """Return the classifiers in order, the network alone last."""
+    classifiers = dict.fromkeys(name for row in measured.values() for name in row if name != ALONE)
+    return [*classifiers, ALONE]
+
+
+def _rows(measured: Mapping[str, Accuracies]) -> list[tuple[str, str, Accuracies]]:
+    """Return network, source and accuracies of each row."""
+    rows: list[tuple[str, str, Accuracies]] = []
+    for network, accuracies in measured.items():
+        rows.append((network, "ferlab", accuracies))
+        if network in TABLE_3:
+            rows.append((network, "report", TABLE_3[network]))
+    return rows
+
+
+def _four_decimals(accuracy: float | None) -> str:
+    return "-" if accuracy is None else f"{accuracy:.4f}"
