@@ -93,7 +93,7 @@ def _check_groups(overrides: Sequence[str]) -> None:
                 f"{override} would merge them into one; "
                 f"name one, or sweep with -m {group}={choice.strip('[]')}"
             )
-        if choice in ("null", ""):
+        if choice in ("null", "") and group not in ("experiment", "debug"):
             known = ", ".join(sorted(path.stem for path in (conf_folder() / group).glob("*.yaml")))
             raise FerlabError(f"{group} cannot be empty; {group} is one of {known}")
 
