@@ -151,3 +151,7 @@ def _names(runs: Sequence[RunFolder]) -> list[str]:
     """Return the names of the runs' models; their folders where two have the same."""
     names = [model_name(run) for run in runs]
     return names if len(set(names)) == len(names) else [os.path.relpath(run.path) for run in runs]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
