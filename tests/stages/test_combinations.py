@@ -9,10 +9,10 @@ import pytest
 from ferlab.cli import main
 from ferlab.instantiate import conf_folder
 
+FEW = "augment.extra={angry: 1, disgust: 1, fear: 1, surprise: 1}"  # not the report's 6,600
 TINY = [
     "data=drawn",
     "data.size=70",
-    "augment.extra={angry: 1, disgust: 1, fear: 1, surprise: 1}",
     "trainer.accelerator=cpu",
     "trainer.precision=32-true",
     "trainer.max_epochs=1",
@@ -35,8 +35,13 @@ TOGETHER = [
         cycle(choices("scheduler")),
         cycle(
             [
-                ("loss.label_smoothing=0.1", "callbacks=ema"),
-                ("loss.class_weights=balanced", "trainer.gradient_clip=1.0", "logger=csv"),
+                (FEW, "loss.label_smoothing=0.1", "callbacks=ema"),
+                (
+                    FEW,
+                    "loss.class_weights=balanced",
+                    "trainer.gradient_clip=1.0",
+                    "logger=csv",
+                ),
                 ("augment=strong", "augment.test_time=flip"),
             ]
         ),

@@ -106,7 +106,9 @@ class EmotionClassifier(L.LightningModule):
         self.train_metrics.update(logits.detach(), labels, loss)
         return loss
 
-    def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        # Not at the batch's end: a checkpoint is written before the module hears of that.
         if self._scheduler is not None and not isinstance(self._scheduler, ReduceLROnPlateau):
             self._scheduler.step()
 

@@ -139,3 +139,4 @@ def _show_log_on_console() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning", message=".*LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*even kernel lengths.*")  # fernet's are 4×4
+    warnings.filterwarnings("ignore", message="Experiment logs directory")  # of logger=csv
