@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from ferlab.checks import FerlabError
 from ferlab.instantiate import conf_folder
-from ferlab.learning.callbacks import Interrupted
+from ferlab.learning.checkpoints import Interrupted
 from ferlab.runs import RunFolder
 
 
