@@ -25,7 +25,7 @@ from tqdm import tqdm
 from ferlab.checks import FerlabError
 from ferlab.files import write_text
 from ferlab.instantiate import conf_folder
-from ferlab.learning.callbacks import Interrupted
+from ferlab.learning.checkpoints import Interrupted
 from ferlab.runs import RunFolder
 from ferlab.stages.sweep import conclude, is_sweep, plan
 
