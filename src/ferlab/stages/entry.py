@@ -26,6 +26,7 @@ from ferlab.checks import FerlabError
 from ferlab.files import write_text
 from ferlab.instantiate import conf_folder
 from ferlab.learning.checkpoints import Interrupted
+from ferlab.learning.processes import from_first, is_distributed, is_first
 from ferlab.runs import RunFolder
 from ferlab.stages.sweep import conclude, is_sweep, plan
 
@@ -62,6 +63,8 @@ def run_stage(
         if not is_sweep(arguments):
             _run_hydra(name, partial(_run, name, task, start), arguments)
             return 0
+        if is_distributed():
+            raise FerlabError("a sweep cannot run under torchrun; start each job by itself")
         if not sweeps:
             raise FerlabError(f"{name} cannot be swept with -m; start it once per value")
         sweep = plan(name, arguments)
@@ -95,8 +98,13 @@ def _run(
     start: Sequence[str],
     config: DictConfig,
 ) -> Any:
-    """Run the task in Hydra's folder."""
-    with RunFolder(Path(HydraConfig.get().runtime.output_dir), name) as folder:
+    """Run the task in Hydra's folder; under torchrun in that of its first process."""
+    made = Path(HydraConfig.get().runtime.output_dir)
+    path = Path(from_first(str(made)))
+    if path != made:
+        with contextlib.suppress(OSError):
+            made.rmdir()
+    with RunFolder(path, name) as folder:
         try:
             return task(config, folder)
         except Interrupted as stop:
@@ -201,7 +209,7 @@ def _show_log_on_console(prefix: str = "") -> None:
     console = _Console(prefix)
     console.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("ferlab")
-    logger.handlers = [console]
+    logger.handlers = [console if is_first() else logging.NullHandler()]
     logger.setLevel(logging.INFO)
     logger.propagate = False
     # Lightning announces devices that are not used and restored checkpoints; ours say the rest.

@@ -80,17 +80,18 @@ def train(config: DictConfig, folder: RunFolder) -> float:
     log.info("device  %s, precision %s", describe_device(trainer), trainer.precision)
     log.info("model   %s, %s parameters", config.model.name, f"{classifier.n_parameters:,}")
     log.info("%s", _describe_splits(data))
-    folder.open(
-        values,
-        {
-            "data": data.store.digest,
-            "accelerator": trainer.strategy.root_device.type,
-            "precision": trainer.precision,
-        },
-        device=describe_device(trainer),
-    )
-    if make_logger is not None:
-        trainer.logger = make_logger(save_dir=folder.path)
+    if trainer.is_global_zero:  # of several processes the first one writes
+        folder.open(
+            values,
+            {
+                "data": data.store.digest,
+                "accelerator": trainer.strategy.root_device.type,
+                "precision": trainer.precision,
+            },
+            device=describe_device(trainer),
+        )
+        if make_logger is not None:
+            trainer.logger = make_logger(save_dir=folder.path)
 
     # Where the best weights lie, the training had ended; what comes after it had not.
     has_ended = folder.best_checkpoint.exists() and best.read(folder.best_checkpoint, classifier)
@@ -128,6 +129,8 @@ def _finish(
         **results.measure(predictions),
     }
 
+    if not trainer.is_global_zero:
+        return metrics
     save_network(classifier.network, folder.model)
     results.write_predictions(predictions, folder.predictions)
     judged, predicted = list(predictions.items())[-1]
