@@ -61,8 +61,11 @@ def run_stage(
     try:
         _check_arguments(arguments)
         if not is_sweep(arguments):
-            _run_hydra(name, partial(_run, name, task, start), arguments)
-            return 0
+            mistakes: list[str] = []
+            _run_hydra(name, partial(_run, name, task, start, mistakes), arguments)
+            for mistake in mistakes:
+                _fail(mistake)
+            return 1 if mistakes else 0
         if is_distributed():
             raise FerlabError("a sweep cannot run under torchrun; start each job by itself")
         if not sweeps:
@@ -96,9 +99,13 @@ def _run(
     name: str,
     task: Callable[[DictConfig, RunFolder], Any],
     start: Sequence[str],
+    mistakes: list[str],
     config: DictConfig,
 ) -> Any:
-    """Run the task in Hydra's folder; under torchrun in that of its first process."""
+    """Run the task in Hydra's folder; under torchrun in that of its first process.
+
+    A mistake is kept for the end: of one that is raised Hydra would print more than a line.
+    """
     made = Path(HydraConfig.get().runtime.output_dir)
     path = Path(from_first(str(made)))
     if path != made:
@@ -112,6 +119,9 @@ def _run(
             place = f"hydra.run.dir={os.path.relpath(folder.path)}"
             again = shlex.join([*start, *overrides, place])
             raise Interrupted(f"{stop}; go on with: {again}") from None
+        except MISTAKES as error:
+            mistakes.append(_worded(error))
+            return None
 
 
 def _run_in_sweep(
