@@ -1,6 +1,7 @@
 """A run's folder: what lies in it, and whether a configuration may go on in it."""
 
 import contextlib
+import hashlib
 import importlib.metadata
 import json
 import logging
@@ -37,6 +38,7 @@ IGNORED = (
     "checkpoint",
     "logger",
     "trainer.progress_bar",
+    "tune.trials",
 )
 """Keys that may differ between a run and its resume: they do not change the result."""
 
@@ -152,8 +154,7 @@ class RunFolder:
         different = [
             f"{key} ({recorded.get(key, 'absent')} there, {wanted.get(key, 'absent')} now)"
             for key in sorted(recorded.keys() | wanted.keys())
-            if recorded.get(key) != wanted.get(key)
-            and not any(key == name or key.startswith(f"{name}.") for name in IGNORED)
+            if recorded.get(key) != wanted.get(key) and not is_ignored(key)
         ]
         if different:
             raise FerlabError(
@@ -188,6 +189,18 @@ class RunFolder:
         file.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
         self._kept.setTarget(file)
         self._kept.flush()
+
+
+def is_ignored(key: str) -> bool:
+    """Return whether a dotted key is one of IGNORED or below one."""
+    return any(key == name or key.startswith(f"{name}.") for name in IGNORED)
+
+
+def digest(config: Mapping[str, Any]) -> str:
+    """Return 8 hexadecimal digits that change with anything that changes the result."""
+    leaves = {key: value for key, value in flatten(config).items() if not is_ignored(key)}
+    text = json.dumps(leaves, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
 
 def flatten(config: Mapping[str, Any]) -> dict[str, object]:

@@ -17,11 +17,11 @@ from ferlab.learning.callbacks import BestWeights, Checkpoints, History
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.metrics import best_epoch
 from ferlab.learning.tensorboard import RunTensorBoard
-from ferlab.learning.trainer import describe_device, make_trainer
+from ferlab.learning.trainer import describe_device
 from ferlab.networks.files import save_network
 from ferlab.reporting import figures, results
 from ferlab.runs import RunFolder, flatten
-from ferlab.stages.compose import make_classifier, make_data, plain
+from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data, plain
 from ferlab.stages.entry import run_stage
 from ferlab.stages.predict import predict
 
@@ -48,27 +48,10 @@ def train(config: DictConfig, folder: RunFolder) -> float:
     classifier = make_classifier(config)
     data = make_data(config, classifier.network.input_size)
     history, best = History(folder.history), BestWeights(config.monitor)
-    trainer = make_trainer(
-        folder.path,
-        accelerator=config.trainer.accelerator,
-        precision=config.trainer.precision,
-        max_epochs=config.trainer.max_epochs,
-        gradient_clip=config.trainer.gradient_clip,
-        profiler=config.trainer.profiler,
-        progress_bar=config.trainer.progress_bar,
-        callbacks=[
-            history,
-            best,
-            *(
-                instantiate(node, f"callbacks.{name}")
-                for name, node in config.callbacks.items()
-                if node is not None
-            ),
-            Checkpoints(
-                folder.last_checkpoint, folder.best_checkpoint, best, config.checkpoint.every
-            ),
-        ],
+    checkpoints = Checkpoints(
+        folder.last_checkpoint, folder.best_checkpoint, best, config.checkpoint.every
     )
+    trainer = make_configured_trainer(config, folder.path, [history, best], [checkpoints])
     make_logger = config.logger and instantiate(config.logger, "logger")
 
     log.info("device  %s, precision %s", describe_device(trainer), trainer.precision)
