@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from optuna.trial import FrozenTrial
 
@@ -46,6 +47,7 @@ class Trials:
     Attributes:
         trials: as given.
         counts: how many of them ended in which way.
+        parameters: the keys that were varied.
         header: names of the table's columns.
     """
 
@@ -53,16 +55,17 @@ class Trials:
         self.trials = trials
         self.metric = metric
         self._direction = direction
-        self._keys = list(dict.fromkeys(key for trial in trials for key in trial.params))
+        self.parameters = list(dict.fromkeys(key for trial in trials for key in trial.params))
         outcomes = [outcome(trial) for trial in trials]
         self.counts = {name: outcomes.count(name) for name in _OUTCOMES}
-        self.header = ["trial", "outcome", metric, "epoch", "epochs", "seconds", *self._keys]
+        self.header = ["trial", "outcome", metric, "epoch", "epochs", "seconds", *self.parameters]
 
     def rows(self) -> list[list[str]]:
         """Return the table's rows, numbers in four digits."""
+        rows = [self._cells(trial) for trial in sorted(self.trials, key=self._rank)]
         return [
-            [_short(cell) for cell in self._cells(trial)]
-            for trial in sorted(self.trials, key=self._rank)
+            [str(number), word, f"{value:.4f}" if value != "" else "", *map(_short, others)]
+            for number, word, value, *others in rows
         ]
 
     def failures(self) -> list[str]:
@@ -87,10 +90,10 @@ class Trials:
         writer.writerows([*self._cells(trial), reason(trial)] for trial in self.trials)
         return text.getvalue()
 
-    def _cells(self, trial: FrozenTrial) -> list[object]:
+    def _cells(self, trial: FrozenTrial) -> list[Any]:
         epochs = trial.intermediate_values
         epoch, value = best_epoch(trial, self._direction) if epochs else ("", "")
-        values = [trial.params.get(key, "") for key in self._keys]
+        values = [trial.params.get(key, "") for key in self.parameters]
         return [trial.number, outcome(trial), value, epoch, len(epochs), _seconds(trial), *values]
 
     def _rank(self, trial: FrozenTrial) -> tuple[int, float, int]:

@@ -45,6 +45,7 @@ def make_pruner(name: str, startup: int, warmup: int, max_epochs: int) -> BasePr
         max_epochs: of a trial.
     """
     check_choice("tune.pruner", name, PRUNERS)
+    check_integer("tune.startup", startup, at_least=1)
     check_integer("tune.warmup", warmup, at_least=1)
     if name == "median":
         return MedianPruner(n_startup_trials=startup, n_warmup_steps=warmup)
@@ -86,7 +87,7 @@ class Search:
         seed: int = 0,
     ) -> None:
         self._space = dict(space)
-        self._startup = check_integer("tune.startup", startup, at_least=1)
+        self._startup = startup
         self._seed = seed
         self._locks = folder / "locks"
         self._locks.mkdir(exist_ok=True)
