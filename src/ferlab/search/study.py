@@ -1,5 +1,6 @@
 """One study of Optuna's that several processes work on at once, any of which may die."""
 
+import contextlib
 import logging
 import math
 import warnings
@@ -108,15 +109,21 @@ class Search:
             except (ValueError, KeyError, TypeError) as error:
                 raise FerlabError(f"{journal} is damaged; delete {folder}") from error
 
-    def trials(self, n: int, objective: Callable[[Trial], float]) -> Iterator[FrozenTrial]:
+    def trials(
+        self,
+        n: int,
+        objective: Callable[[Trial], float],
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> Iterator[FrozenTrial]:
         """Yield each trial that this process has ended, until `n` have ended in all processes.
 
         Args:
             n: trials of all processes together, those begun again counted once.
             objective: returns a trial's value; raises optuna.TrialPruned, or FerlabError where
                 its values cannot be, which fails the trial and not the search.
+            meanwhile: called every second while other processes are at the last trials.
         """
-        while (taken := self._take(n)) is not None:
+        while (taken := self._take(n, meanwhile)) is not None:
             trial, lock = taken
             try:
                 self._carry_out(trial, objective)
@@ -142,7 +149,7 @@ class Search:
         else:
             self.study.tell(trial, value)
 
-    def _take(self, n: int) -> tuple[Trial, FileLock] | None:
+    def _take(self, n: int, meanwhile: Callable[[], None]) -> tuple[Trial, FileLock] | None:
         """Return a trial and its lock, which this process holds; None where nothing is left."""
         while True:
             with self._lock:
@@ -159,8 +166,14 @@ class Search:
             if not running:
                 return None
             log.info("waiting for trial %d, which another process is at", running[0])
-            with FileLock(self._lock_file(running[0])):
-                pass  # it has ended, or its process has
+            self._wait_for(running[0], meanwhile)
+
+    def _wait_for(self, number: int, meanwhile: Callable[[], None]) -> None:
+        """Return when the trial has ended, or its process has."""
+        while True:
+            with contextlib.suppress(Timeout), FileLock(self._lock_file(number), timeout=1):
+                return
+            meanwhile()
 
     def _requeue_abandoned(self) -> None:
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):

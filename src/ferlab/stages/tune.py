@@ -4,11 +4,9 @@ import gc
 import logging
 import os
 import shlex
-import signal
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning as L
@@ -26,7 +24,7 @@ from ferlab.learning.trainer import describe_device
 from ferlab.reporting.search_page import write_search_page
 from ferlab.reporting.trials import Trials, best_epoch, describe_trial
 from ferlab.runs import RunFolder, digest, flatten
-from ferlab.search.epochs import EpochReport
+from ferlab.search.epochs import EpochReport, StopOnSignal
 from ferlab.search.space import parse_space
 from ferlab.search.study import Search, make_pruner, n_begun
 from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data, plain
@@ -76,11 +74,12 @@ def tune(config: DictConfig, folder: RunFolder) -> float:
     )
     direction = MONITORS[config.monitor]
     search = Search(folder.path, space, direction, pruner, config.tune.startup, config.seed)
-    objective = _Objective(config, folder, data.store, search)
-    with _sigterm_as_ctrl_c():
-        for trial in search.trials(n_trials, objective):
+    with StopOnSignal() as stop:
+        objective = _Objective(config, folder, data.store, search, stop)
+        for trial in search.trials(n_trials, objective, meanwhile=stop.check):
             log.info("%s", describe_trial(trial, direction))
             gc.collect()  # Lightning's circles hold the network and its data
+            stop.check()
     return _finish(config, folder, search.study, trainer)
 
 
@@ -88,12 +87,18 @@ class _Objective:
     """What a trial's values come to: the best epoch of a training, judged on validation alone."""
 
     def __init__(
-        self, config: DictConfig, folder: RunFolder, store: ImageStore, search: Search
+        self,
+        config: DictConfig,
+        folder: RunFolder,
+        store: ImageStore,
+        search: Search,
+        stop: StopOnSignal,
     ) -> None:
         self._config = config
         self._folder = folder
         self._store = store
         self._search = search
+        self._stop = stop
         self._threads = torch.get_num_threads()
 
     def __call__(self, trial: optuna.Trial) -> float:
@@ -102,7 +107,7 @@ class _Objective:
         classifier = make_classifier(config)
         data = make_data(config, classifier.network.input_size, self._store)
         report = EpochReport(trial, config.monitor)
-        trainer = make_configured_trainer(config, self._folder.path, [], [report])
+        trainer = make_configured_trainer(config, self._folder.path, [], [report, self._stop])
         classifier.loss.balance(data.epoch_class_counts())
         try:
             trainer.fit(classifier, datamodule=data)
@@ -191,12 +196,3 @@ def _digest(*, _root_: DictConfig) -> str:
     return digest(
         plain(OmegaConf.masked_copy(_root_, [str(key) for key in _root_ if key != "hydra"]))
     )
-
-
-@contextmanager
-def _sigterm_as_ctrl_c() -> Iterator[None]:
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
