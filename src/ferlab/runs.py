@@ -28,6 +28,7 @@ PACKAGES = (
     "numpy",
     "scikit-learn",
     "skops",
+    "optuna",
 )
 
 IGNORED = (

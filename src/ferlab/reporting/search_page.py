@@ -85,7 +85,10 @@ def _importances(study: optuna.Study, metric: str) -> Iterator[str]:
 def _as_html(plot: Any, columns: int = 1) -> str:
     """Return a plot, which a narrow screen scrolls sideways where it has many columns."""
     plot.update_layout(
-        title=None, legend={"orientation": "h"}, margin={"l": 60, "r": 20, "t": 20, "b": 60}
+        title=None,
+        width=None,
+        legend={"orientation": "h"},
+        margin={"l": 60, "r": 20, "t": 20, "b": 60},
     )
     config = {"responsive": True, "displaylogo": False}
     html: str = plotly.io.to_html(plot, full_html=False, include_plotlyjs=False, config=config)

@@ -7,6 +7,7 @@ import shlex
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -135,7 +136,7 @@ def _finish(
     write_search_page(folder.path / "index.html", title, study, trials)
     recipe = folder.path / "best.yaml"
     device = describe_device(trainer)
-    comment = _comment(config, folder.path.name, best, n_trials, trials.describe_counts(), device)
+    comment = _comment(config, recipe, best, n_trials, trials.describe_counts(), device)
     write_text(recipe, write_recipe(_varied(config, best.params), comment))
     epoch, value = best_epoch(best, MONITORS[metric])
     write_json(
@@ -159,7 +160,7 @@ def _finish(
 
 
 def _comment(
-    config: DictConfig, name: str, best: FrozenTrial, n_trials: int, counts: str, device: str
+    config: DictConfig, recipe: Path, best: FrozenTrial, n_trials: int, counts: str, device: str
 ) -> list[str]:
     """Return what the recipe opens with: how to train it, what it reached, and how it was found."""
     epoch, value = best_epoch(best, MONITORS[config.monitor])
@@ -172,7 +173,7 @@ def _comment(
         "so expect less on others; test images were not looked at. Found with:"
     )
     return [
-        f"cp outputs/tune/{name}/best.yaml conf/experiment/best.yaml",
+        f"cp {os.path.relpath(recipe)} conf/experiment/best.yaml",
         "python train.py experiment=best",
         *textwrap.wrap(story, 98),
         f"ferlab tune {overrides}".strip(),
