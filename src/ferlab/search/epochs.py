@@ -71,9 +71,7 @@ class StopOnSignal(Callback):
     def check(self) -> None:
         """Raise Interrupted where a signal has come."""
         if self._signal:
-            raise Interrupted(
-                f"stopped by {self._signal.name}; the trial that was under way is begun again"
-            )
+            raise Interrupted(f"stopped by {self._signal.name}; the trials that ended are kept")
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not self._signal:
