@@ -13,6 +13,7 @@ SOURCE = ROOT / "src/ferlab"
 
 # A module may import from its own floor and from those below it.
 FLOORS = [
+    {"__main__"},
     {"cli"},
     {"stages"},
     {"learning", "classical", "reporting", "finding", "instantiate"},
