@@ -13,7 +13,8 @@ SOURCE = ROOT / "src/ferlab"
 
 # A module may import from its own floor and from those below it.
 FLOORS = [
-    {"__main__", "cli"},
+    {"__main__"},
+    {"cli"},
     {"stages"},
     {"learning", "classical", "search", "reporting", "finding", "instantiate"},
     {"runs"},

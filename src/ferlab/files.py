@@ -1,30 +1,38 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and are read without trust."""
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ferlab.checks import FerlabError
+
+_LARGEST = 1 << 20  # bytes; what ferlab writes has a few thousand
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; it takes `path`'s place when the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        yield partial
-        with partial.open("rb") as written:
+        yield unfinished
+        with unfinished.open("rb") as written:
             os.fsync(written.fileno())  # or a power cut could leave the name without its content
-        os.replace(partial, path)
+        os.replace(unfinished, path)
     finally:
-        partial.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
 
 
 def remove_partial(folder: Path) -> None:
     """Remove what processes that were killed while `replacing` have left in a folder."""
-    for partial in folder.rglob(".*.partial"):
-        partial.unlink(missing_ok=True)
+    for unfinished in folder.rglob(".*.partial"):
+        unfinished.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -36,3 +44,53 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: object) -> None:
     """Write plain Python values as indented JSON, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the mapping that a JSON file holds.
+
+    Raises:
+        FerlabError: it holds anything else; names the file.
+        OSError: it cannot be read.
+    """
+    return _read_mapping(path, partial(json.loads, parse_constant=_refuse_constant))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping that a YAML file holds: plain values, no object is made of it.
+
+    Raises:
+        FerlabError: it holds anything else, or an alias, of which a short file can make more
+            than memory holds; names the file.
+        OSError: it cannot be read.
+    """
+    return _read_mapping(path, partial(yaml.load, Loader=_PlainLoader))
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """PyYAML's safe loader without aliases."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise ValueError("it holds an alias")
+        return super().compose_node(parent, index)
+
+
+def _read_mapping(path: Path, parse: Callable[[str], object]) -> dict[str, Any]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_LARGEST + 1)
+        if len(text) > _LARGEST:
+            raise ValueError("it is too large")
+        values = parse(text)
+        repr(values)  # fails of a number with more digits than Python shows
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = f"{error}".splitlines()[0][:100] if f"{error}" else type(error).__name__
+        raise FerlabError(f"{path} is damaged ({reason}); copy it again, or delete it") from error
+    if not isinstance(values, dict):
+        raise FerlabError(f"{path} is damaged (it must hold a mapping); copy it again")
+    return values
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")

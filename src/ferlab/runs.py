@@ -17,7 +17,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from ferlab.checks import FerlabError
-from ferlab.files import remove_partial, write_json, write_text
+from ferlab.files import read_json, read_yaml, remove_partial, write_json, write_text
 
 PACKAGES = (
     "ferlab",
@@ -121,12 +121,9 @@ class RunFolder:
         """
         if not self.metrics.exists():
             return None
-        try:
-            metrics: dict[str, float] = json.loads(self.metrics.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise FerlabError(
-                f"{self.metrics} is damaged ({error}); delete it and start again"
-            ) from error
+        metrics = read_json(self.metrics)
+        if not all(isinstance(value, int | float) for value in metrics.values()):
+            raise FerlabError(f"{self.metrics} is damaged (it must hold numbers); delete it")
         return metrics
 
     def recorded_config(self) -> dict[str, Any]:
@@ -136,16 +133,11 @@ class RunFolder:
             FerlabError: there is none, or it is damaged.
         """
         try:
-            config = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+            return read_yaml(self.config)
         except FileNotFoundError as error:
             raise FerlabError(
                 f"{self.path} has no config.yaml; name the folder of a run"
             ) from error
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise FerlabError(f"{self.config} is damaged; choose another folder") from error
-        if not isinstance(config, dict):
-            raise FerlabError(f"{self.config} is damaged; choose another folder")
-        return config
 
     def recorded_environment(self) -> dict[str, Any]:
         """Return what `environment.json` holds; empty where there is none.
@@ -154,12 +146,9 @@ class RunFolder:
             FerlabError: it is damaged.
         """
         try:
-            recorded = json.loads(self.environment.read_text(encoding="utf-8"))
+            return read_json(self.environment)
         except FileNotFoundError:
             return {}
-        except ValueError as error:
-            raise FerlabError(f"{self.environment} is damaged; choose another folder") from error
-        return recorded if isinstance(recorded, dict) else {}
 
     def check_configuration(self, config: Mapping[str, Any]) -> None:
         """Make sure that nothing that changes the result differs from what was run here before.

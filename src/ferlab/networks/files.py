@@ -1,5 +1,6 @@
 """A trained network as two files, all that inference needs: weights and a description."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from ferlab.checks import FerlabError
 from ferlab.emotions import EMOTIONS
-from ferlab.files import replacing, write_text
+from ferlab.files import read_yaml, replacing, write_text
 from ferlab.networks.build import LayeredNetwork
 from ferlab.networks.specs import NetworkSpec, parse_model, to_layers
 
@@ -27,8 +28,10 @@ def save_network(network: LayeredNetwork, folder: Path) -> None:
     }
     with replacing(folder / WEIGHTS) as partial:
         partial.write_bytes(save(weights))
-    description = yaml.safe_dump(_describe(network.spec), sort_keys=False, allow_unicode=True)
-    write_text(folder / DESCRIPTION, description)
+    description = {**_describe(network.spec), "sha256": _digest(folder / WEIGHTS)}
+    write_text(
+        folder / DESCRIPTION, yaml.safe_dump(description, sort_keys=False, allow_unicode=True)
+    )
 
 
 def load_network(folder: Path) -> LayeredNetwork:
@@ -43,8 +46,14 @@ def load_network(folder: Path) -> LayeredNetwork:
         if not file.is_file():
             raise FerlabError(f"there is no {file}; a model is a folder with both of its files")
     with torch.device("meta"):  # no memory until the weights are known to fit
-        network = LayeredNetwork(_read_spec(folder / DESCRIPTION))
+        spec, digest = _read_description(folder / DESCRIPTION)
+        network = LayeredNetwork(spec)
     weights = _read_weights(folder / WEIGHTS, network.state_dict())
+    if digest is not None and digest != _digest(folder / WEIGHTS):
+        raise FerlabError(
+            f"{folder / WEIGHTS} is damaged (its SHA-256 is not the one in {DESCRIPTION}); "
+            "copy the folder again"
+        )
     network.to_empty(device="cpu").load_state_dict(weights)
     return network.eval()
 
@@ -59,14 +68,11 @@ def _describe(spec: NetworkSpec) -> dict[str, Any]:
     }
 
 
-def _read_spec(file: Path) -> NetworkSpec:
-    try:
-        description = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise FerlabError(f"{file} is damaged ({str(error).splitlines()[0]})") from error
-    if not isinstance(description, dict):
-        raise FerlabError(f"{file} must hold a mapping; got {description!r}")
+def _read_description(file: Path) -> tuple[NetworkSpec, object]:
+    """Return what the weights must fit, and their digest; None where none was written."""
+    description = read_yaml(file)
     classes, images = (description.pop(key, None) for key in ("classes", "input"))
+    digest = description.pop("sha256", None)
     if classes != list(EMOTIONS):
         raise FerlabError(f"{file}: classes must be {', '.join(EMOTIONS)}; got {classes!r}")
     try:
@@ -79,7 +85,7 @@ def _read_spec(file: Path) -> NetworkSpec:
         raise FerlabError(f"{file}: {error}") from None
     if images != (wanted := _describe(spec)["input"]):
         raise FerlabError(f"{file}: input must be {wanted!r}; got {images!r}")
-    return spec
+    return spec, digest
 
 
 def _read_weights(file: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -93,6 +99,12 @@ def _read_weights(file: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
         if there != wanted:
             raise FerlabError(f"{file} does not fit {DESCRIPTION}: {name} is {there}, not {wanted}")
     return weights
+
+
+def _digest(file: Path) -> str:
+    """Return the SHA-256 of a file in hex."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _kind(tensor: Tensor | None) -> str:
