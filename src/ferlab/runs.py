@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from ferlab.checks import FerlabError
-from ferlab.files import write_json, write_text
+from ferlab.files import read_yaml, write_json, write_text
 
 PACKAGES = (
     "ferlab",
@@ -114,12 +114,12 @@ class RunFolder:
             FerlabError: there is none, or it is damaged.
         """
         try:
-            config = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+            config = read_yaml(self.config)
         except FileNotFoundError as error:
             raise FerlabError(
                 f"{self.path} has no config.yaml; name the folder of a run"
             ) from error
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
+        except ValueError as error:
             raise FerlabError(f"{self.config} is damaged; choose another folder") from error
         if not isinstance(config, dict):
             raise FerlabError(f"{self.config} is damaged; choose another folder")

@@ -17,7 +17,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from torch import Tensor
 
-from ferlab.checks import check_choice, check_integer, check_number
+from ferlab.checks import Interrupted, check_choice, check_integer, check_number
 from ferlab.files import replacing, write_text
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.metrics import MONITORS
@@ -34,13 +34,6 @@ HISTORY_COLUMNS = (
     "seconds",
     "images_per_second",
 )
-
-
-class Interrupted(BaseException):
-    """A signal ended the training after a checkpoint was written; nothing is lost.
-
-    Not an Exception: a sweep that meets it stops instead of going on with its next job.
-    """
 
 
 class History(Callback):

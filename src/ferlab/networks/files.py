@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ferlab.checks import FerlabError
 from ferlab.emotions import EMOTIONS
-from ferlab.files import replacing, write_text
+from ferlab.files import read_yaml, replacing, write_text
 from ferlab.networks.build import LayeredNetwork
 from ferlab.networks.specs import NetworkSpec, parse_model, to_layers
 
@@ -43,27 +43,24 @@ def load_network(folder: Path) -> LayeredNetwork:
         if not file.is_file():
             raise FerlabError(f"there is no {file}; a model is a folder with both of its files")
     with torch.device("meta"):  # no memory until the weights are known to fit
-        network = LayeredNetwork(_read_spec(folder / DESCRIPTION))
+        network = LayeredNetwork(read_spec(folder / DESCRIPTION))
     weights = _read_weights(folder / WEIGHTS, network.state_dict())
     network.to_empty(device="cpu").load_state_dict(weights)
     return network.eval()
 
 
-def _describe(spec: NetworkSpec) -> dict[str, Any]:
-    return {
-        "name": spec.name,
-        "initialisation": spec.initialisation,
-        "layers": to_layers(spec),
-        "classes": list(EMOTIONS),
-        "input": {"shape": list(spec.input_shape), "scale": 1 / 255},  # grey levels to [0, 1]
-    }
+def read_spec(file: Path) -> NetworkSpec:
+    """Return the checked spec that a `model.yaml` describes.
 
-
-def _read_spec(file: Path) -> NetworkSpec:
+    Raises:
+        FerlabError: it is missing or damaged, or is not of these classes and images.
+    """
     try:
-        description = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise FerlabError(f"{file} is damaged ({str(error).splitlines()[0]})") from error
+        description = read_yaml(file)
+    except FileNotFoundError as error:
+        raise FerlabError(f"there is no {file}") from error
+    except ValueError as error:
+        raise FerlabError(f"{file} is damaged ({error})") from error
     if not isinstance(description, dict):
         raise FerlabError(f"{file} must hold a mapping; got {description!r}")
     classes, images = (description.pop(key, None) for key in ("classes", "input"))
@@ -80,6 +77,16 @@ def _read_spec(file: Path) -> NetworkSpec:
     if images != (wanted := _describe(spec)["input"]):
         raise FerlabError(f"{file}: input must be {wanted!r}; got {images!r}")
     return spec
+
+
+def _describe(spec: NetworkSpec) -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "initialisation": spec.initialisation,
+        "layers": to_layers(spec),
+        "classes": list(EMOTIONS),
+        "input": {"shape": list(spec.input_shape), "scale": 1 / 255},  # grey levels to [0, 1]
+    }
 
 
 def _read_weights(file: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -18,9 +18,8 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
-from ferlab.checks import FerlabError
+from ferlab.checks import FerlabError, Interrupted
 from ferlab.instantiate import conf_folder
-from ferlab.learning.callbacks import Interrupted
 from ferlab.runs import RunFolder
 
 
