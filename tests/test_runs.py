@@ -1,6 +1,8 @@
 """A run's folder and the rule that it belongs to one configuration."""
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,32 @@ def test_an_unused_folder_is_removed_with_its_empty_parents_and_nothing_else(tmp
     with RunFolder(Path("outputs/train/F-adam/now").resolve()):
         pass
     assert [path.name for path in Path("outputs/train").iterdir()] == ["mine"]
+
+
+def test_a_folder_that_another_process_writes_is_refused_until_it_dies(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from ferlab.runs import RunFolder\n"
+        "with RunFolder(Path('run')): print('writing', flush=True); sys.stdin.read()"
+    )
+    writer = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout.readline() == "writing\n"
+    folder = RunFolder(Path("run"))
+    assert folder.busy()
+    with pytest.raises(FerlabError, match="run is being written by another process; wait"), folder:
+        pass
+    writer.kill()
+    writer.communicate()
+    assert not folder.busy()
+    with folder:
+        assert RunFolder(Path("run")).busy()
+    assert not Path("run").exists()
+
+
+def test_a_lock_is_not_left_in_a_written_folder(begun):
+    assert sorted(path.name for path in begun.path.iterdir()) == [
+        "config.yaml",
+        "environment.json",
+        "train.log",
+    ]

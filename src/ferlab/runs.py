@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 from ferlab.checks import FerlabError
 from ferlab.files import read_yaml, write_json, write_text
@@ -44,8 +45,9 @@ IGNORED = (
 class RunFolder:
     """The files of one run, and the rule that a folder belongs to one configuration.
 
-    A context: within it what ferlab logs is kept, and goes to `<stage>.log` once the folder is
-    open. A folder in which nothing was written is removed at the end.
+    A context: within it the folder is this process's alone, and what ferlab logs is kept, to go to
+    `<stage>.log` once the folder is open. A folder in which nothing was written is removed at the
+    end. Entering raises FerlabError while another process writes the folder.
 
     Args:
         path: the folder.
@@ -72,9 +74,17 @@ class RunFolder:
         self.metrics = path / "metrics.json"  # written last: the run is finished
         self.predictions = path / "predictions.npz"
         self.report = path / "report"
+        self._lock = FileLock(path / ".lock")  # the system releases it when its process dies
         self._kept = logging.handlers.MemoryHandler(capacity=1)  # keeps all while it has no target
 
     def __enter__(self) -> "RunFolder":
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=1)  # a second, for `busy` of another process
+        except Timeout:
+            raise FerlabError(
+                f"{self.path} is being written by another process; wait for it, or {self._remedy}"
+            ) from None
         logging.getLogger("ferlab").addHandler(self._kept)
         return self
 
@@ -83,6 +93,9 @@ class RunFolder:
         if isinstance(self._kept.target, logging.Handler):
             self._kept.target.close()
         self._kept.close()
+        with contextlib.suppress(OSError):  # removed while it is held: nobody else can hold it
+            Path(self._lock.lock_file).unlink()
+        self._lock.release()
         here = Path.cwd()
         with contextlib.suppress(OSError):  # the first that is not empty ends it
             if self.path != here:
@@ -90,6 +103,16 @@ class RunFolder:
             for parent in self.path.parents:
                 if here in parent.parents:
                     parent.rmdir()
+
+    def busy(self) -> bool:
+        """Return whether a process is writing this folder at this moment."""
+        if not Path(self._lock.lock_file).exists():
+            return False
+        try:
+            with self._lock.acquire(blocking=False):
+                return False
+        except Timeout:
+            return True
 
     def recorded_metrics(self) -> dict[str, float] | None:
         """Return the metrics of a finished run, None where the run is not finished.
