@@ -15,7 +15,7 @@ SOURCE = ROOT / "src/ferlab"
 FLOORS = [
     {"cli"},
     {"stages"},
-    {"learning", "classical", "reporting", "finding", "instantiate"},
+    {"learning", "classical", "reporting", "finding", "collecting", "instantiate"},
     {"runs"},
     {"networks", "augment", "data"},
     {"emotions", "checks", "files", "randomness"},
