@@ -11,6 +11,7 @@ import hydra
 import numpy as np
 import yaml
 from models import model
+from omegaconf import OmegaConf
 from safetensors.numpy import save_file
 
 from ferlab.emotions import EMOTIONS
@@ -56,7 +57,7 @@ def write_run(
     config = {
         **_composed(),
         **{
-            group: yaml.safe_load((conf_folder() / group / f"{name}.yaml").read_text())
+            group: OmegaConf.to_container(OmegaConf.load(conf_folder() / group / f"{name}.yaml"))
             for group, name in (
                 ("model", model_name),
                 ("optimizer", optimizer),

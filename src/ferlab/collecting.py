@@ -193,7 +193,7 @@ def _evaluation(
     same_data = len(known) == len(runs) and digests == {environment.get("data")}
     costs = [_costs(_description(member)) for member in members]
     view = config["augment"]["test_time"]
-    described = ", ".join(map(os.path.relpath, members))
+    described = ", ".join("/".join(member.parts[-2:]) for member in members)
     return Entry(
         kind="evaluation",
         model=", ".join(names),
@@ -201,7 +201,7 @@ def _evaluation(
         augmentation=_joined(one["augmentation"] for one in known),
         seed=known[0]["seed"] if len(known) == 1 else None,
         data=known[0]["data"] if same_data else str(config["data"]["root"] or "FER-2013"),
-        details=" · ".join([f"of {described}", *([f"test time {view}"] if view else [])]),
+        details=f"of {described}" + (f", {view}" if view else ""),
         parameters=sum(parameters for parameters, _ in costs),
         macs=sum(macs for _, macs in costs),
         judged=tuple(members),
@@ -220,7 +220,6 @@ def _classifier(folder: Path, common: dict[str, Any]) -> Entry:
         augmentation=named.get("augmentation", ""),
         seed=named.get("seed"),
         data=named.get("data", "FER-2013"),
-        details=f"on features of {os.path.relpath(member)}",
         judged=(member,),
         **common,
     )

@@ -13,25 +13,25 @@ from ferlab.reporting.tables import wilson_interval
 
 TITLES = {
     "model": "model",
-    "kind": "kind",
     "optimizer": "optimizer",
     "augmentation": "augment",
     "seed": "seed",
     "val": "val %",
     "test": "test %",
+    "clean": "clean %",
     "public": "public %",
     "private": "private %",
-    "clean": "clean %",
-    "train": "train %",
     "macro_f1": "macro F1",
+    "train": "train %",
     "parameters": "parameters",
     "macs": "MACs",
     "epochs": "epochs",
     "seconds": "time",
     "test_images": "test images",
     "data": "data",
-    "commit": "commit",
+    "kind": "kind",
     "details": "details",
+    "commit": "commit",
     "folder": "folder",
 }
 """What stands above the columns, in their order."""
@@ -98,7 +98,7 @@ def duration(seconds: float) -> str:
 
 
 def used(entries: Sequence[Entry], columns: Sequence[str]) -> list[str]:
-    """Return the columns in which at least one of the entries has something to show."""
+    """Return the columns out of `columns` in which one of the entries has something to show."""
     return [
         column
         for column in columns

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ferlab.checks import FerlabError
 from ferlab.reporting import comparison, figures, page
-from ferlab.reporting.entries import TRAINED, Entry, OverSeeds, ordered
+from ferlab.reporting.entries import HIGHER_IS_BETTER, TRAINED, Entry, OverSeeds, of_each, ordered
 from ferlab.reporting.extractors import ALONE
 from ferlab.reporting.literature import REPORT_IMAGES, TABLE_3
 from ferlab.reporting.mcnemar import PairTest, confusion_of
@@ -23,22 +23,32 @@ MOST_TEST_SETS, MOST_MODELS, MOST_MATRICES = 3, 15, 4
 _GREY = "#9a9a9a"
 
 
-def runs_section(entries: Sequence[Entry], order: str) -> str:
+def runs_section(entries: Sequence[Entry], sort: str, order: str) -> str:
     """Return the table of all entries.
 
     Args:
         entries: in their order.
+        sort: the column that they are sorted by.
         order: a sentence on it.
     """
-    names = [name for name in comparison.TITLES if name != "details"]
+    names = [name for name in comparison.TITLES if name != "details" or sort == name]
     columns = comparison.used(entries, names)
+    sorted_by = columns.index(sort) if sort in columns else -1
     rows = [[_cell(entry, column) for column in columns] for entry in entries]
     texts = [index for index, column in enumerate(columns) if column in comparison.TEXTS]
     header = [comparison.TITLES[column] for column in columns]
     return page.section(
         "All results",
         page.paragraph(order, soft=True),
-        page.wide(page.sortable_table(header, rows, texts, filtered="filter: words in any column")),
+        page.wide(
+            page.sortable_table(
+                header,
+                rows,
+                texts,
+                sorted_by=(sorted_by, sort in HIGHER_IS_BETTER),
+                filtered="filter: words in any column",
+            )
+        ),
         page.paragraph(
             "± is half the 95 % interval (Wilson). test is all test images of the run, which the "
             "column test images names; public and private are FER-2013's official halves of it, "
@@ -94,7 +104,7 @@ def figure_sections(entries: Sequence[Entry], folder: Path) -> Iterator[str]:
 def _figures(group: Sequence[Entry], folder: Path, number: int) -> Iterator[str]:
     """Yield the figures of runs on the same test images, the best by validation first."""
     yield page.paragraph(
-        "Which runs are shown, and in which colour, follows from the validation accuracy alone."
+        "The validation accuracy alone decides which runs are shown and which have a colour."
     )
     yield "<h3>Accuracy by model, and against cost</h3>"
     yield page.side_by_side(
@@ -120,7 +130,8 @@ def _bars(group: Sequence[Entry], folder: Path, number: int) -> str:
         f"{group[0].test_set}."
     )
     if any(entry.model in reported for entry in chosen):
-        caption += f" The diamonds are the report's, on {REPORT_IMAGES}: not the same images."
+        same = group[0].test_images == REPORT_IMAGES
+        caption += f" The diamonds are the report's, on {'the same' if same else 'other'} images."
     if len(models) > MOST_MODELS:
         caption += f" The best {MOST_MODELS} of {len(models)} models."
     return page.figure(path, caption)
@@ -137,14 +148,14 @@ def _costs(group: Sequence[Entry], folder: Path, number: int) -> str:
 
 
 def _curves(group: Sequence[Entry], folder: Path, number: int) -> Iterator[str]:
-    drawn = [entry for entry in group if entry.history]
+    drawn = of_each([entry for entry in group if entry.history], "model", "optimizer")
     if not drawn:
         return
     panels = []
     for metric in ("accuracy", "loss"):
         path = folder / f"curves_{metric}_{number}.png"
         figures.save(draw_overlaid(drawn, metric, f"Validation {metric}"), path)
-        note = "" if metric == "accuracy" else " The axis leaves out the highest 5 % of the values."
+        note = "" if metric == "accuracy" else " Values far off all others lie outside."
         panels.append(
             page.figure(path, f"Validation {metric} by epoch; dashed on the training images.{note}")
         )
@@ -159,7 +170,7 @@ def _curves(group: Sequence[Entry], folder: Path, number: int) -> Iterator[str]:
 
 def _matrices(group: Sequence[Entry], folder: Path, number: int) -> Iterator[str]:
     parts = []
-    for rank, entry in enumerate(group[:MOST_MATRICES], start=1):
+    for rank, entry in enumerate(of_each(group, "model")[:MOST_MATRICES], start=1):
         path = folder / f"confusion_{number}_{rank}.png"
         try:
             matrix = confusion_of(entry.path / "predictions.npz")
@@ -170,9 +181,9 @@ def _matrices(group: Sequence[Entry], folder: Path, number: int) -> Iterator[str
         figures.save(figures.draw_confusion_matrix(matrix, title.replace("$", r"\$")), path)
         parts.append(page.figure(path, _name(entry)))
     yield "<h3>Confusion matrices</h3>"
-    shown = min(MOST_MATRICES, len(group))
-    of_all = f"The best {shown} of {_runs(len(group))}" if len(group) > shown else "All runs"
-    yield page.paragraph(f"{of_all}, the best by validation first; on {group[0].test_set}.")
+    yield page.paragraph(
+        f"{len(parts)} of {_runs(len(group))} on {group[0].test_set}, the best of each model first."
+    )
     yield page.side_by_side(*parts, halves=True)
 
 
@@ -184,7 +195,7 @@ def report_sections(entries: Sequence[Entry]) -> Iterator[str]:
             "Table 3: classifiers on the networks' features",
             page.paragraph(
                 "Test accuracy, %. Of each network the run with the best classifier by validation. "
-                "Set off: the report's numbers, on other test images than ours."
+                "Set off: the report's numbers. The test images stand beside each row."
             ),
             page.table(
                 third.header, third.rows, texts=(0, 1, *_last_two(third.header)), cited=third.cited
@@ -244,7 +255,8 @@ def left_out_section(left_out: Mapping[str, str]) -> str:
 def _cell(entry: Entry, column: str) -> page.Cell:
     text, note = comparison.shown(entry, column)
     if column == "model":
-        note = entry.details
+        strange = "" if entry.data == "FER-2013" else entry.data
+        note = " · ".join(filter(None, (entry.details, strange)))
     value = entry.value(column)
     return page.Cell(text, note, None if value == "" else value)
 

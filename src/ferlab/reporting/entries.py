@@ -183,6 +183,17 @@ def ordered(entries: Iterable[Entry], column: str) -> list[Entry]:
     return known + unknown
 
 
+def of_each(entries: Iterable[Entry], *columns: str) -> list[Entry]:
+    """Return the entries, the first of each combination of values in these columns in front."""
+    first: dict[object, Entry] = {}
+    others = []
+    for entry in entries:
+        alike = tuple(entry.value(column) for column in columns)
+        if first.setdefault(alike, entry) is not entry:
+            others.append(entry)
+    return [*first.values(), *others]
+
+
 @dataclass(frozen=True)
 class OverSeeds:
     """Runs that differ in their seed alone.

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox
 
 from ferlab.reporting.entries import Entry
@@ -39,8 +39,8 @@ def draw_accuracies(
         best: trained networks judged on the same test images, at most one per model and optimizer;
             models in the order of their first entry, from the top.
         title: says what the images are.
-        reported: is marked beside the bars; of other images, which the legend says.
-        reported_on: those images.
+        reported: is marked beside the bars.
+        reported_on: the images of that; the legend names them.
     """
     models = list(dict.fromkeys(entry.model for entry in best))
     optimizers = sorted({entry.optimizer for entry in best})
@@ -76,7 +76,7 @@ def draw_accuracies(
             "color": _INK,
         }
         axes.plot(*zip(*marked, strict=True), **look)
-        handles.append(Line2D([], [], label=f"the report, on other images: {reported_on}", **look))
+        handles.append(Line2D([], [], label=f"the report, on {reported_on}", **look))
     axes.set_yticks(range(len(models)), [_short(model, 16) for model in models])
     axes.set_ylim(len(models) - 0.5, -0.5)
     axes.set_xlim(0, min(1.12, axes.get_xlim()[1] * 1.08))
@@ -158,8 +158,9 @@ def draw_costs(entries: Sequence[Entry], title: str) -> Figure:
     axes.margins(x=0.12, y=0.12)
     axes.set_xlabel("million multiply-accumulates per image, forward", fontsize=_LETTERS)
     axes.set_ylabel("test accuracy, %", fontsize=_LETTERS)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-    axes.xaxis.set_minor_formatter(FuncFormatter(lambda x, _: ""))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda millions, _: f"{millions:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
     _percent(axes, "y")
     _tidy(axes, grid="both")
     figure.canvas.draw()  # places the axes, which the labels are placed in

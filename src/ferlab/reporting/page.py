@@ -27,7 +27,7 @@ figure img { max-width: 100%; height: auto; display: block; background: #fff;
   border-radius: 6px; }
 .row, .halves { display: grid; gap: 1rem; align-items: start;
   grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); }
-.halves { grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); }
+.halves { grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)); }
 .row figure, .halves figure { margin: 0; }
 .wide { width: min(100vw - 2rem, 96rem); margin-left: 50%; transform: translateX(-50%); }
 .scroll { overflow-x: auto; }
@@ -47,10 +47,14 @@ tr.cited td { background: var(--mark); font-style: italic; }
 
 # A header is a button, for the keyboard; what has no value stays below in either direction.
 _SORTABLE_STYLE = """
-.sortable { font-size: .9rem; }
-.sortable th, .sortable td { padding: .3rem .55rem; }
+.scroll:has(.sortable) { max-height: 85vh; overflow: auto; border: 1px solid var(--line);
+  border-radius: 6px; padding: 0 .5rem; }
+.sortable { font-size: .9rem; margin: 0; border-collapse: separate; border-spacing: 0; }
+.sortable thead th { position: sticky; top: 0; background: var(--paper); z-index: 2; }
+.sortable th, .sortable td { padding: .3rem .5rem; }
 .sortable th:first-child, .sortable td:first-child { position: sticky; left: 0;
   background: var(--paper); padding-right: .75rem; z-index: 1; }
+.sortable thead th:first-child { z-index: 3; }
 .sortable tbody tr:hover td { background: var(--mark); }
 .sortable th button { all: unset; cursor: pointer; font-weight: 600; }
 .sortable th button:hover { color: var(--link); }
@@ -155,6 +159,7 @@ def sortable_table(
     header: Sequence[str],
     rows: Sequence[Sequence[Cell]],
     texts: Iterable[int],
+    sorted_by: tuple[int, bool],
     filtered: str = "",
 ) -> str:
     """Return a table that is sorted by a click, or a key, on a header; one per section.
@@ -163,15 +168,18 @@ def sortable_table(
         header: names of the columns.
         rows: in the order in which they are shown at first.
         texts: indices of the columns of text, to the left; the others are numbers.
+        sorted_by: the index of the column that the rows are sorted by, and whether downwards.
         filtered: the name of a field above the table that hides rows without the words typed
             into it; empty for none.
     """
     left = set(texts)
     kinds = ["text" if column in left else "number" for column in range(len(header))]
+    order = f' aria-sort="{"descending" if sorted_by[1] else "ascending"}"'
     head = "".join(
-        f'<th scope="col" class="{kind}" data-kind="{kind}">'
+        f'<th scope="col" class="{kind}" data-kind="{kind}"'
+        f"{order if column == sorted_by[0] else ''}>"
         f'<button type="button">{escape(name)}</button></th>'
-        for name, kind in zip(header, kinds, strict=True)
+        for column, (name, kind) in enumerate(zip(header, kinds, strict=True))
     )
     body = "".join(f"<tr>{''.join(map(_sortable_cell, row, kinds))}</tr>\n" for row in rows)
     field = (

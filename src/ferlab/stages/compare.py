@@ -31,6 +31,7 @@ ON_CONSOLE = (
     "test",
     "clean",
     "macs",
+    "data",
     "folder",
 )
 SHOWN_ON_CONSOLE = 20
@@ -62,7 +63,7 @@ def compare(config: DictConfig, folder: RunFolder) -> None:
         index,
         title,
         page.paragraph(f"{time.strftime('%Y-%m-%d %H:%M')}, from {', '.join(searched)}", soft=True),
-        comparison_page.runs_section(entries, order),
+        comparison_page.runs_section(entries, sort, order),
         comparison_page.pair_section(tested) if tested else "",
         comparison_page.seeds_section(groups),
         *comparison_page.figure_sections(entries, folder.path),
@@ -79,7 +80,8 @@ def compare(config: DictConfig, folder: RunFolder) -> None:
             **(tested.metrics() if tested else {}),
         },
     )
-    log.info("%s\n", comparison.format_runs(entries[:SHOWN_ON_CONSOLE], ON_CONSOLE))
+    columns = [name for name in ON_CONSOLE if name != "data" or len({e.data for e in entries}) > 1]
+    log.info("%s\n", comparison.format_runs(entries[:SHOWN_ON_CONSOLE], columns))
     if len(entries) > SHOWN_ON_CONSOLE:
         log.info("%d more are on the page", len(entries) - SHOWN_ON_CONSOLE)
     log.info("%s", order)
