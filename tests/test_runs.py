@@ -86,25 +86,30 @@ def test_an_unused_folder_is_removed_with_its_empty_parents_and_nothing_else(tmp
     assert [path.name for path in Path("outputs/train").iterdir()] == ["mine"]
 
 
-def test_a_folder_that_another_process_writes_is_refused_until_it_dies(tmp_path):
+def test_a_folder_that_another_process_writes_is_refused_until_it_dies(begun):
     code = (
         "import sys; from pathlib import Path; from ferlab.runs import RunFolder\n"
-        "with RunFolder(Path('run')): print('writing', flush=True); sys.stdin.read()"
+        "with RunFolder(Path(sys.argv[1])) as folder:\n"
+        f"    folder.open({CONFIG}, {MADE_ON}, device='cpu')\n"
+        "    print('writing', flush=True); sys.stdin.read()"
     )
     writer = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, begun.path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert writer.stdout.readline() == "writing\n"
-    folder = RunFolder(Path("run"))
-    assert folder.busy()
-    with pytest.raises(FerlabError, match="run is being written by another process; wait"), folder:
-        pass
+    assert begun.busy()
+    with pytest.raises(FerlabError, match="run is being written by another process; wait"), begun:
+        begun.open(CONFIG, MADE_ON, device="cpu")
     writer.kill()
     writer.communicate()
-    assert not folder.busy()
-    with folder:
-        assert RunFolder(Path("run")).busy()
-    assert not Path("run").exists()
+    assert not begun.busy()
+    with begun:
+        begun.open(CONFIG, MADE_ON, device="cpu")
+        assert not begun.busy()
+        assert RunFolder(begun.path).busy()
 
 
 def test_a_lock_is_not_left_in_a_written_folder(begun):

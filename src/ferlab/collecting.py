@@ -20,7 +20,7 @@ from ferlab.networks.files import DESCRIPTION, WEIGHTS, read_spec
 from ferlab.networks.specs import NetworkSpec
 from ferlab.networks.summary import summarise
 from ferlab.reporting.entries import SPLITS, TRAINED, Entry, Score
-from ferlab.runs import IGNORED, RunFolder, flatten
+from ferlab.runs import RunFolder, flatten, settles_result
 
 LeftOut = dict[str, str]
 """By folder, why it is not compared."""
@@ -31,7 +31,7 @@ _LOGS = ("train.log", "evaluate.log", "fit.log")
 _OTHER_LOGS = ("extract_and_fit.log", "explore.log", "tune.log", "compare.log")
 """Of the stages whose folders hold no result of their own."""
 
-_MARKS = {"config.yaml", "environment.json", "metrics.json", "history.csv", *_LOGS}
+_MARKS = {"config.yaml", "environment.json", "metrics.json", "failure.txt", *_LOGS}
 
 _INSIDE = {"checkpoints", "model", "report", "features"}
 """Folders of a run that hold no run."""
@@ -87,12 +87,14 @@ def _read(folder: Path, name: str) -> Entry:
     run = RunFolder(folder)
     if run.busy():
         raise FerlabError("is being written at this moment")
+    metrics = run.recorded_metrics()
+    if metrics is None and run.failure.is_file():
+        raise FerlabError(f"failed: {run.failure.read_text(encoding='utf-8', errors='replace')}")
+    if metrics is None:
+        raise FerlabError("not finished: it has no metrics.json")
     log = next((log for log in _LOGS if (folder / log).is_file()), None)
     if log is None:
         raise FerlabError(f"of an unknown kind: it has none of {', '.join(_LOGS)}")
-    metrics = run.recorded_metrics()
-    if metrics is None:
-        raise FerlabError("not finished: it has no metrics.json")
     scores = _scores(metrics, run.predictions)
     config = run.recorded_config()
     environment = run.recorded_environment()
@@ -258,8 +260,7 @@ def _settings(config: Mapping[str, Any]) -> dict[str, object]:
     return {
         key: value
         for key, value in flatten(config).items()
-        if key not in _SEEDS
-        and not any(key == name or key.startswith(f"{name}.") for name in IGNORED)
+        if key not in _SEEDS and settles_result(key)
     }
 
 

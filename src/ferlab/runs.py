@@ -45,9 +45,9 @@ IGNORED = (
 class RunFolder:
     """The files of one run, and the rule that a folder belongs to one configuration.
 
-    A context: within it the folder is this process's alone, and what ferlab logs is kept, to go to
-    `<stage>.log` once the folder is open. A folder in which nothing was written is removed at the
-    end. Entering raises FerlabError while another process writes the folder.
+    A context: within it what ferlab logs is kept, and goes to `<stage>.log` once the folder is
+    open; an open folder is this process's alone. One in which nothing was written is removed at
+    the end.
 
     Args:
         path: the folder.
@@ -72,19 +72,13 @@ class RunFolder:
         self.best_checkpoint = self.checkpoints / "best.ckpt"  # appears when training has ended
         self.model = path / "model"
         self.metrics = path / "metrics.json"  # written last: the run is finished
+        self.failure = path / "failure.txt"  # of a sweep's job that failed: why, in one line
         self.predictions = path / "predictions.npz"
         self.report = path / "report"
         self._lock = FileLock(path / ".lock")  # the system releases it when its process dies
         self._kept = logging.handlers.MemoryHandler(capacity=1)  # keeps all while it has no target
 
     def __enter__(self) -> "RunFolder":
-        self.path.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire(timeout=1)  # a second, for `busy` of another process
-        except Timeout:
-            raise FerlabError(
-                f"{self.path} is being written by another process; wait for it, or {self._remedy}"
-            ) from None
         logging.getLogger("ferlab").addHandler(self._kept)
         return self
 
@@ -93,9 +87,10 @@ class RunFolder:
         if isinstance(self._kept.target, logging.Handler):
             self._kept.target.close()
         self._kept.close()
-        with contextlib.suppress(OSError):  # removed while it is held: nobody else can hold it
-            Path(self._lock.lock_file).unlink()
-        self._lock.release()
+        if self._lock.is_locked:
+            with contextlib.suppress(OSError):  # removed while it is held: nobody else can hold it
+                Path(self._lock.lock_file).unlink()
+            self._lock.release()
         here = Path.cwd()
         with contextlib.suppress(OSError):  # the first that is not empty ends it
             if self.path != here:
@@ -105,8 +100,8 @@ class RunFolder:
                     parent.rmdir()
 
     def busy(self) -> bool:
-        """Return whether a process is writing this folder at this moment."""
-        if not Path(self._lock.lock_file).exists():
+        """Return whether another process is writing this folder at this moment."""
+        if self._lock.is_locked or not Path(self._lock.lock_file).exists():
             return False
         try:
             with self._lock.acquire(blocking=False):
@@ -175,8 +170,7 @@ class RunFolder:
         different = [
             f"{key} ({recorded.get(key, 'absent')} there, {wanted.get(key, 'absent')} now)"
             for key in sorted(recorded.keys() | wanted.keys())
-            if recorded.get(key) != wanted.get(key)
-            and not any(key == name or key.startswith(f"{name}.") for name in IGNORED)
+            if recorded.get(key) != wanted.get(key) and settles_result(key)
         ]
         if different:
             raise FerlabError(
@@ -185,7 +179,7 @@ class RunFolder:
             )
 
     def open(self, config: Mapping[str, Any], fixed: Mapping[str, str], device: str) -> None:
-        """Record the configuration and the environment, and begin to keep the log.
+        """Take the folder, record the configuration and the environment, and begin to keep the log.
 
         Args:
             config: resolved, plain values.
@@ -194,8 +188,17 @@ class RunFolder:
             device: as a person knows it; may differ on a resume.
 
         Raises:
-            FerlabError: the folder was begun with another configuration or other `fixed` values.
+            FerlabError: another process is writing the folder, or it was begun with another
+                configuration or other `fixed` values.
         """
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=1)  # a second, for `busy` of another process
+        except Timeout:
+            raise FerlabError(
+                f"{self.path} is being written by another process; wait for it, or {self._remedy}"
+            ) from None
+        self.failure.unlink(missing_ok=True)
         self.check_configuration(config)  # again: another run may have begun here meanwhile
         if recorded := self.recorded_environment():
             for name, value in fixed.items():
@@ -211,6 +214,11 @@ class RunFolder:
         file.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
         self._kept.setTarget(file)
         self._kept.flush()
+
+
+def settles_result(key: str) -> bool:
+    """Return whether a run's result depends on the value of this dotted key."""
+    return not any(key == name or key.startswith(f"{name}.") for name in IGNORED)
 
 
 def flatten(config: Mapping[str, Any]) -> dict[str, object]:

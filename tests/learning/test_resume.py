@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from conftest import Outcome
+from interruptions import PowerCut, at_batch, cut_power
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ferlab.cli import main
 from ferlab.files import replacing
 from ferlab.learning import callbacks
-from ferlab.learning.classifier import EmotionClassifier
 from ferlab.stages import train as stage
 
 # All that has a state: dropout, normalisation, moments, plateau, early stopping, best weights.
@@ -33,27 +33,6 @@ def undisturbed(train):
     status, _, err = train(*RUN, "hydra.run.dir=undisturbed")
     assert status == 0, err
     return Outcome(Path("undisturbed"))
-
-
-def at_batch(monkeypatch, epoch, batch, action):
-    """Call `action` once, in the middle of the given batch."""
-    step = EmotionClassifier.training_step
-
-    def step_with_action(module, data, batch_idx):
-        if (module.current_epoch, batch_idx) == (epoch, batch):
-            monkeypatch.setattr(EmotionClassifier, "training_step", step)
-            action()
-        return step(module, data, batch_idx)
-
-    monkeypatch.setattr(EmotionClassifier, "training_step", step_with_action)
-
-
-class PowerCut(BaseException):
-    """The process is gone: what is on the disk is all there is."""
-
-
-def cut_power():
-    raise PowerCut
 
 
 @pytest.mark.parametrize("place", [(0, 0), (0, 4), (1, 1), (2, 6), (3, 3)])

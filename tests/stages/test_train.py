@@ -2,15 +2,18 @@
 
 import csv
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from conftest import Outcome
+from interruptions import at_batch
 from PIL import Image
 from sklearn.metrics import accuracy_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
 
 from ferlab.cli import main
 from ferlab.emotions import EMOTIONS
@@ -131,25 +134,31 @@ def test_tensorboard_holds_curves_confusion_and_hyperparameters(finished):
     assert "_hparams_/session_start_info" in events.summary_metadata
 
 
+def test_tensorboard_shows_the_first_batch_and_the_confusion_at_intervals(train, monkeypatch):
+    run = ["hydra.run.dir=run", "trainer.max_epochs=5", "logger.confusion_every=2"]
+    at_batch(monkeypatch, 3, 1, lambda: signal.raise_signal(signal.SIGTERM))
+    assert train(*run)[0] == 130
+    assert train(*run)[0] == 0
+    events = EventAccumulator("run", size_guidance={"images": 0}).Reload()
+    assert [event.step for event in events.Images("val/confusion")] == [2, 4]
+    (first,) = events.Images("train/first batch")
+    assert (first.width, first.height) == (2 * (16 * 50 - 2), 2 * 48)  # 16 images in one row
+
+
+def test_tensorboard_names_a_swept_layer_among_the_hyperparameters(train):
+    assert train("-m", "model.layers.0.kernel=1,3", "trainer.max_epochs=1")[0] == 0
+    (one, _) = sorted(Path("outputs/sweeps").glob("*/model*"))
+    events = EventAccumulator(str(one)).Reload()
+    content = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    values = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info.hparams
+    assert values["model.layers.0.kernel"].number_value == 1
+    assert "model.layers.1" not in values
+
+
 def test_sgd_trains_too(train):
     status, _, err = train("optimizer=sgd", "scheduler=none", "trainer.max_epochs=1")
     assert status == 0, err
     assert list(Path("outputs/train").iterdir())[0].name == "F-sgd"
-
-
-def test_a_sweep_trains_each_combination(train):
-    status, _, err = train("-m", "seed=0,1", "hydra.sweep.dir=sweep", "trainer.max_epochs=1")
-    assert status == 0, err
-    assert len(list(Path("sweep").glob("*/metrics.json"))) == 2
-
-
-def test_a_failed_job_does_not_stop_a_sweep_and_is_named_at_its_end(train):
-    status, _, err = train(
-        "-m", "optimizer.lr=-1,0.1", "hydra.sweep.dir=sweep", "trainer.max_epochs=1"
-    )
-    assert status == 1
-    assert "optimizer.lr must be a number > 0; got -1" in err
-    assert len(list(Path("sweep").glob("*/metrics.json"))) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,18 @@
 """TensorBoard's view of a run, drawn from its history."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
+import lightning as L
 import numpy as np
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
+
+from ferlab.checks import check_integer
+from ferlab.learning.classifier import EmotionClassifier
+from ferlab.reporting import faces, figures
 
 # Custom scalars: train and validation over one another in one chart.
 _LAYOUT = {
@@ -25,9 +32,14 @@ class RunTensorBoard(TensorBoardLogger):
 
     Args:
         save_dir: the run's folder.
+        confusion_every: epochs from one picture of the validation images' confusion to the next.
+
+    Attributes:
+        confusion_every: as above.
     """
 
-    def __init__(self, save_dir: Path) -> None:
+    def __init__(self, save_dir: Path, confusion_every: int = 10) -> None:
+        self.confusion_every = check_integer("logger.confusion_every", confusion_every, at_least=1)
         super().__init__(save_dir=save_dir, name="", version="", default_hp_metric=False)
         for events in save_dir.glob("events.out.tfevents.*"):
             events.unlink()
@@ -38,6 +50,7 @@ class RunTensorBoard(TensorBoardLogger):
         hyperparameters: Mapping[str, object],
         metrics: Mapping[str, float],
         images: Mapping[str, NDArray[np.uint8]],
+        overridden: Collection[str] = (),
     ) -> None:
         """Log what a finished run came to: its row in the HPARAMS tab, and images.
 
@@ -45,13 +58,14 @@ class RunTensorBoard(TensorBoardLogger):
             hyperparameters: the configuration, flat, plain values.
             metrics: final metrics by name; accuracies and F1 are shown.
             images: uint8 (H, W, 3) by name.
+            overridden: hyperparameters that a person set: shown even where they are of a layer.
         """
         for name, image in images.items():
             self.experiment.add_image(name, image, dataformats="HWC")
         swept = {
             name: value
             for name, value in hyperparameters.items()
-            if not name.startswith("model.layers") and not name.endswith("_partial_")
+            if name in overridden or not (name.startswith("model.layers") or "_partial_" in name)
         }
         final = {
             f"hp/{name}": value
@@ -64,3 +78,44 @@ class RunTensorBoard(TensorBoardLogger):
     def save(self) -> None:
         """Write what is pending; Lightning's own would add a copy of the hyperparameters."""
         self.experiment.flush()
+
+
+class Pictures(Callback):
+    """Shows in TensorBoard what is trained on, and how the validation images are confused.
+
+    Of the former the first batch, with its augmentation; of the latter a matrix every
+    `confusion_every` epochs. Without a RunTensorBoard it does nothing.
+    """
+
+    def __init__(self) -> None:
+        self._confusions: dict[int, list[list[int]]] = {}  # by epoch: those that were shown
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not isinstance(trainer.logger, RunTensorBoard):
+            return
+        # Another loader: it begins at the first epoch, whatever the training's own has come to.
+        first = next(iter(trainer.datamodule.train_dataloader()))  # type: ignore[attr-defined]
+        images = (first.images[:64].cpu() * 255).round().byte().numpy()  # (64, 1, 48, 48)
+        sheet = faces.contact_sheet(images, columns=16)
+        trainer.logger.experiment.add_image("train/first batch", sheet, dataformats="HW")
+        for epoch in self._confusions:
+            self._show(trainer.logger, epoch)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, EmotionClassifier)
+        logger, epoch = trainer.logger, trainer.current_epoch + 1
+        if isinstance(logger, RunTensorBoard) and epoch % logger.confusion_every == 0:
+            self._confusions[epoch] = pl_module.val_metrics.confusion.tolist()
+            self._show(logger, epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"confusions": self._confusions}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._confusions = state_dict["confusions"]
+
+    def _show(self, logger: RunTensorBoard, epoch: int) -> None:
+        matrix = np.array(self._confusions[epoch])
+        figure = figures.draw_confusion_matrix(matrix, f"validation, epoch {epoch}")
+        image = figures.to_image(figure)
+        logger.experiment.add_image("val/confusion", image, epoch, dataformats="HWC")

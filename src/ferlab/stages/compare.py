@@ -39,7 +39,8 @@ SHOWN_ON_CONSOLE = 20
 
 def main(overrides: Sequence[str] | None = None) -> int:
     """Run the stage with these overrides, or those of the command line; return the exit status."""
-    return run_stage("compare", compare, sys.argv[1:] if overrides is None else overrides)
+    arguments = sys.argv[1:] if overrides is None else overrides
+    return run_stage("compare", compare, arguments, sweeps=False)
 
 
 def compare(config: DictConfig, folder: RunFolder) -> None:

@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 
 def main(overrides: Sequence[str] | None = None) -> int:
     """Run the stage with these overrides, or those of the command line; return the exit status."""
-    return run_stage("describe", describe, sys.argv[1:] if overrides is None else overrides)
+    arguments = sys.argv[1:] if overrides is None else overrides
+    return run_stage("describe", describe, arguments, sweeps=False)
 
 
 def describe(config: DictConfig, folder: RunFolder) -> None:

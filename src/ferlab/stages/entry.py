@@ -1,63 +1,76 @@
 """How a stage starts and ends: configuration, console, run folder, and mistakes in one line."""
 
 import contextlib
+import gc
 import logging
+import multiprocessing as mp
 import os
 import shlex
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import hydra
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
-from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 from ferlab.checks import FerlabError, Interrupted
+from ferlab.files import write_text
 from ferlab.instantiate import conf_folder
 from ferlab.runs import RunFolder
+from ferlab.stages.sweep import conclude, is_sweep, plan
+
+MISTAKES = (FerlabError, HydraException, OmegaConfBaseException, OSError)
+"""What is told in one line, without a traceback."""
+
+log = logging.getLogger(__name__)
 
 
 def run_stage(
-    name: str, task: Callable[[DictConfig, RunFolder], Any], overrides: Sequence[str]
+    name: str,
+    task: Callable[[DictConfig, RunFolder], Any],
+    arguments: Sequence[str],
+    sweeps: bool = True,
 ) -> int:
     """Compose `conf/<name>.yaml` with the overrides, run the task, and return the exit status.
+
+    With `-m` among the arguments the task is run once per combination of the swept values,
+    whatever becomes of the others, and the end tells what became of each.
 
     Args:
         name: the stage's.
         task: receives the configuration and the folder that Hydra made for it.
-        overrides: as on the command line, Hydra's own flags among them.
+        arguments: overrides as on the command line, Hydra's own flags among them.
+        sweeps: whether `-m` makes sense.
     """
     _show_log_on_console()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and the wording is ours
-
-    mistakes: list[str] = []
-
-    def job(config: DictConfig) -> Any:
-        with RunFolder(Path(HydraConfig.get().runtime.output_dir), name) as folder:
-            try:
-                return task(config, folder)
-            except Interrupted as stop:
-                raise Interrupted(f"{stop}; go on with: {_command(name, folder)}") from None
-            except (FerlabError, OmegaConfBaseException, OSError) as error:
-                # Kept for the end: in a sweep the other jobs go on.
-                hydra_config = HydraConfig.get()
-                in_sweep = hydra_config.mode is RunMode.MULTIRUN
-                of_job = f"[{hydra_config.job.override_dirname}] " if in_sweep else ""
-                mistakes.append(of_job + _worded(error))
-                return None
-
     command = sys.argv
-    sys.argv = [command[0], *overrides]
+    program = command[0]
+    start = ["python", program] if program.endswith(".py") else ["ferlab", name]
     try:
-        _check_groups(overrides)
-        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=name)(job)()
-    except (FerlabError, HydraException, OmegaConfBaseException, OSError) as error:
+        _check_arguments(arguments)
+        if not is_sweep(arguments):
+            _run_hydra(name, partial(_run, name, task, start), arguments)
+            return 0
+        if not sweeps:
+            raise FerlabError(f"{name} cannot be swept with -m; start it once per value")
+        sweep = plan(name, arguments)
+        again = shlex.join([*start, *arguments])
+        job = partial(_run_in_sweep, name, task, again, [job.name for job in sweep.jobs])
+        _run_hydra(name, job, sweep.arguments)
+        table, all_finished = conclude(sweep)
+        print(f"\n{table}\n\nfolder: {os.path.relpath(sweep.folder)}")
+        return 0 if all_finished else 1
+    except MISTAKES as error:
         return _fail(_worded(error))
     except Interrupted as stop:
         return _fail(str(stop), status=130)
@@ -68,28 +81,75 @@ def run_stage(
         return _fail("interrupted; the same command into the same folder goes on", status=130)
     finally:
         sys.argv = command
-    for mistake in mistakes:
-        _fail(mistake)
-    return 1 if mistakes else 0
 
 
-def _command(name: str, folder: RunFolder) -> str:
-    """Return the command that goes on with the run in `folder`."""
-    program = sys.argv[0]
-    start = ["python", program] if program.endswith(".py") else ["ferlab", name]
-    overrides = HydraConfig.get().overrides.task
-    return shlex.join([*start, *overrides, f"hydra.run.dir={os.path.relpath(folder.path)}"])
+def _run_hydra(name: str, job: Callable[[DictConfig], Any], arguments: Sequence[str]) -> None:
+    sys.argv = [sys.argv[0], *arguments]
+    hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=name)(job)()
 
 
-def _check_groups(overrides: Sequence[str]) -> None:
-    """Raise FerlabError for `model=[A,B]`, which Hydra would merge silently, and `model=null`."""
-    for override in overrides:
-        group, _, choice = override.partition("=")
+def _run(
+    name: str,
+    task: Callable[[DictConfig, RunFolder], Any],
+    start: Sequence[str],
+    config: DictConfig,
+) -> Any:
+    """Run the task in Hydra's folder."""
+    with RunFolder(Path(HydraConfig.get().runtime.output_dir), name) as folder:
+        try:
+            return task(config, folder)
+        except Interrupted as stop:
+            overrides = HydraConfig.get().overrides.task
+            place = f"hydra.run.dir={os.path.relpath(folder.path)}"
+            again = shlex.join([*start, *overrides, place])
+            raise Interrupted(f"{stop}; go on with: {again}") from None
+
+
+def _run_in_sweep(
+    name: str,
+    task: Callable[[DictConfig, RunFolder], Any],
+    again: str,
+    jobs: Sequence[str],
+    config: DictConfig,
+) -> None:
+    """Run the task in Hydra's folder; leave there, in one line, why it failed where it did."""
+    number = HydraConfig.get().job.num
+    in_parallel = mp.parent_process() is not None
+    _show_log_on_console(f"[{jobs[number]}] " if in_parallel else "")
+    log.info("\njob %d of %d: %s", number + 1, len(jobs), jobs[number])
+    try:
+        with RunFolder(Path(HydraConfig.get().runtime.output_dir), name) as folder:
+            try:
+                task(config, folder)
+            except Exception as error:
+                log.info("failed: %s", _worded(error), exc_info=not isinstance(error, MISTAKES))
+                with contextlib.suppress(OSError):
+                    if not folder.busy():
+                        write_text(folder.failure, f"{_worded(error)}\n")
+    except Interrupted as stop:
+        raise Interrupted(f"{stop}; go on with: {again}") from None
+    finally:
+        # A job's tensors must not live on in cycles while the next one needs their room.
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _check_arguments(arguments: Sequence[str]) -> None:
+    """Raise FerlabError for what Hydra would take and nobody can mean.
+
+    `model=[A,B]` it would merge silently, of `model=null` make nothing, and `--experimental-rerun`
+    reads a pickle, which can run anything.
+    """
+    for argument in arguments:
+        if argument.startswith("--experimental-rerun"):
+            raise FerlabError("--experimental-rerun reads a pickle; type the command again instead")
+        group, _, choice = argument.partition("=")
         if not (conf_folder() / group).is_dir():
             continue
         if choice.startswith("["):
             raise FerlabError(
-                f"{override} would merge them into one; "
+                f"{argument} would merge them into one; "
                 f"name one, or sweep with -m {group}={choice.strip('[]')}"
             )
         if choice in ("null", "") and group not in ("experiment", "debug"):
@@ -103,7 +163,7 @@ def _fail(message: str, status: int = 1) -> int:
 
 
 def _worded(error: Exception) -> str:
-    """Return what is wrong and what to do, in one line."""
+    """Return what is wrong and, of a person's mistake, what to do, in one line."""
     if isinstance(error, FerlabError):
         return str(error)
     if isinstance(error, MissingConfigException) and error.options is not None:
@@ -114,21 +174,30 @@ def _worded(error: Exception) -> str:
         what = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
         return f"{what}; what was finished before is kept"
     lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
-    return "; ".join(lines[:2])
+    worded = "; ".join(lines[:2])
+    return worded if isinstance(error, MISTAKES) else f"{type(error).__name__}: {worded}"
 
 
 class _Console(logging.Handler):
-    """Writes messages to standard output, above a progress bar where one is shown."""
+    """Writes messages to standard output, above a progress bar where one is shown.
+
+    Args:
+        prefix: begins each line.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__()
+        self._prefix = prefix
 
     def emit(self, record: logging.LogRecord) -> None:
         # A reader that has gone away, or cannot show a character, must not end a training.
         with contextlib.suppress(OSError, ValueError):
-            tqdm.write(self.format(record), file=sys.stdout)
+            tqdm.write(textwrap.indent(self.format(record), self._prefix), file=sys.stdout)
             sys.stdout.flush()
 
 
-def _show_log_on_console() -> None:
-    console = _Console()
+def _show_log_on_console(prefix: str = "") -> None:
+    console = _Console(prefix)
     console.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("ferlab")
     logger.handlers = [console]

@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 
 def main(overrides: Sequence[str] | None = None) -> int:
     """Run the stage with these overrides, or those of the command line; return the exit status."""
-    return run_stage("explore", explore, sys.argv[1:] if overrides is None else overrides)
+    arguments = sys.argv[1:] if overrides is None else overrides
+    return run_stage("explore", explore, arguments, sweeps=False)
 
 
 def explore(config: DictConfig, folder: RunFolder) -> None:

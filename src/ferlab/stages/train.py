@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import lightning as L
 import numpy as np
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from ferlab.data.datamodule import FaceDataModule
@@ -16,7 +17,7 @@ from ferlab.instantiate import instantiate
 from ferlab.learning.callbacks import BestWeights, Checkpoints, History
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.metrics import best_epoch
-from ferlab.learning.tensorboard import RunTensorBoard
+from ferlab.learning.tensorboard import Pictures, RunTensorBoard
 from ferlab.learning.trainer import describe_device, make_trainer
 from ferlab.networks.files import save_network
 from ferlab.reporting import figures, results
@@ -59,6 +60,7 @@ def train(config: DictConfig, folder: RunFolder) -> float:
         callbacks=[
             history,
             best,
+            Pictures(),
             *(
                 instantiate(node, f"callbacks.{name}")
                 for name, node in config.callbacks.items()
@@ -135,7 +137,12 @@ def _finish(
     if isinstance(trainer.logger, RunTensorBoard):
         matrix = figures.draw_confusion_matrix(predicted.confusion, title)
         trainer.logger.log_result(
-            flatten(plain(config)), metrics, {f"{judged}/confusion": figures.to_image(matrix)}
+            flatten(plain(config)),
+            metrics,
+            {f"{judged}/confusion": figures.to_image(matrix)},
+            overridden=[
+                text.split("=")[0].strip("+~") for text in HydraConfig.get().overrides.task
+            ],
         )
     write_json(folder.metrics, metrics)
 

@@ -1,0 +1,176 @@
+"""The jobs of a sweep: known before the first one starts, told with what became of each."""
+
+import csv
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+from ferlab.checks import FerlabError
+from ferlab.files import write_text
+from ferlab.instantiate import conf_folder
+from ferlab.reporting.jobs import FINISHED, JobRow, describe_jobs, jobs_to_csv
+from ferlab.runs import RunFolder, flatten, settles_result
+
+OmegaConf.register_new_resolver("ferlab.folder", lambda text: folder_name(text), replace=True)
+
+
+class Job(NamedTuple):
+    """One combination of the swept values.
+
+    Attributes:
+        name: the values that are its own, as on the command line: `model=A seed=1`.
+        name_without_seed: the same for jobs that differ in nothing but the seed.
+        folder: where it runs.
+    """
+
+    name: str
+    name_without_seed: str
+    folder: RunFolder
+
+
+class Sweep(NamedTuple):
+    """What one command with `-m` runs.
+
+    Attributes:
+        folder: holds a folder for each job. Where the command does not name it, its name follows
+            from the configurations of all jobs: the same command finds it again, and where a YAML
+            file was edited meanwhile it is another one.
+        jobs: in the order in which they run.
+        arguments: what makes Hydra run them there.
+    """
+
+    folder: Path
+    jobs: list[Job]
+    arguments: list[str]
+
+
+FLAGS = ("-m", "--multirun")
+"""What asks Hydra for a sweep."""
+
+
+def is_sweep(arguments: Sequence[str]) -> bool:
+    """Return whether these arguments of a command line ask for a sweep."""
+    return any(argument in FLAGS for argument in arguments)
+
+
+def plan(stage: str, arguments: Sequence[str]) -> Sweep:
+    """Compose every job of a sweep.
+
+    Args:
+        stage: names the primary configuration.
+        arguments: as on the command line.
+
+    Raises:
+        FerlabError: it is not a product of lists of values.
+        HydraException, OmegaConfBaseException: a job's configuration cannot be composed.
+    """
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+        given = [argument for argument in arguments if not argument.startswith("-")]
+        overrides = {one.get_key_element(): one for one in parser.parse_overrides(given)}
+        swept = [key for key, override in overrides.items() if override.is_sweep_override()]
+        fixed = [key for key in overrides if key not in swept]
+        own = [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]"]
+        combinations = [
+            dict(zip(overrides, values, strict=True))
+            for values in itertools.product(*map(_values, overrides.values()))
+        ]
+        configs = [
+            compose(stage, overrides=[*chosen.values(), *own], return_hydra_config=True)
+            for chosen in combinations
+        ]
+    hydra = configs[0].hydra
+    if not hydra.sweeper._target_.endswith(".BasicSweeper") or hydra.sweeper.params:
+        raise FerlabError("hydra.sweeper must be the basic one, without params; sweep with -m")
+    folder = Path(hydra.sweep.dir)
+    if "hydra.sweep.dir" not in overrides:
+        folder /= folder_name("_".join([*map(_last_word, swept), _digest(configs)]))
+        own.append(f"hydra.sweep.dir={folder}")
+    jobs = [
+        Job(
+            name=" ".join(chosen[key] for key in swept),
+            name_without_seed=" ".join(chosen[key] for key in swept if key != "seed"),
+            folder=RunFolder(folder / config.hydra.sweep.subdir),
+        )
+        for chosen, config in zip(combinations, configs, strict=True)
+    ]
+    # Hydra takes no overrides on both sides of a flag; a person may put it anywhere.
+    others = [argument for argument in arguments if argument not in FLAGS]
+    return Sweep(folder, jobs, [FLAGS[0], *others, *own])
+
+
+def conclude(sweep: Sweep) -> tuple[str, bool]:
+    """Write what became of the jobs into `jobs.csv`; return it as a table, and if all finished."""
+    rows = [_row(job) for job in sweep.jobs]
+    write_text(sweep.folder / "jobs.csv", jobs_to_csv(rows))
+    return describe_jobs(rows), all(row.status == FINISHED for row in rows)
+
+
+def _values(override: Override) -> list[str]:
+    """Return the override once per value."""
+    if not override.is_sweep_override():
+        return [str(override.input_line)]
+    if not override.is_discrete_sweep():
+        raise FerlabError(
+            f"{override.input_line} is not a list of values; for a search there is `ferlab tune`"
+        )
+    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+
+
+def folder_name(text: str) -> str:
+    """Return the text as a folder's name that can be typed back as a value: letters, digits, `._-`.
+
+    What had to be replaced or cut off is told apart by eight digits of its digest.
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", text)[:100]
+    return name if name == text else f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _last_word(key: str) -> str:
+    """Return what a person calls a key: `lr` for `optimizer.lr`."""
+    return re.split(r"[./@]", key)[-1].strip("+~")
+
+
+def _digest(configs: Sequence[DictConfig]) -> str:
+    """Return eight hexadecimal digits of what settles the jobs' results."""
+    settling = []
+    for config in configs:
+        values = OmegaConf.to_container(config, resolve=False)
+        assert isinstance(values, dict)
+        leaves = flatten({str(key): value for key, value in values.items() if key != "hydra"})
+        settling.append({key: str(value) for key, value in leaves.items() if settles_result(key)})
+    return hashlib.sha256(json.dumps(settling, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _row(job: Job) -> JobRow:
+    """Return what the job's folder tells of it."""
+    folder, metrics, reason = job.folder, None, ""
+    try:
+        metrics = folder.recorded_metrics()
+        status = FINISHED if metrics is not None else "not finished"
+    except FerlabError as error:
+        status, reason = "damaged", str(error)
+    if metrics is None and folder.busy():
+        status, reason = "running", "in another process"
+    elif metrics is None and folder.failure.exists():
+        status, reason = "failed", folder.failure.read_text(encoding="utf-8").strip()
+    return JobRow(job.name, job.name_without_seed, status, metrics or {}, _seconds(folder), reason)
+
+
+def _seconds(folder: RunFolder) -> float | None:
+    """Return how long the training took, over all its starts; None where nothing tells."""
+    try:
+        with folder.history.open(encoding="utf-8", newline="") as file:
+            return sum(float(row["seconds"]) for row in csv.DictReader(file))
+    except (OSError, ValueError, LookupError, TypeError):
+        return None

@@ -1,0 +1,256 @@
+"""Sweeps: what is finished is kept, what was cut off goes on, what failed is told and retried."""
+
+import csv
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import TINY, Outcome
+from interruptions import PowerCut, at_batch, cut_power
+
+from ferlab.checks import FerlabError
+from ferlab.cli import main
+from ferlab.instantiate import conf_folder
+from ferlab.stages import sweep
+from ferlab.stages.sweep import folder_name, plan
+
+SEEDS = ["-m", "seed=0,1", "trainer.max_epochs=2"]
+
+
+def only_sweep() -> Path:
+    (folder,) = Path("outputs/sweeps").iterdir()
+    return folder
+
+
+def finished_at(folder: Path) -> dict[str, int]:
+    return {path.parent.name: path.stat().st_mtime_ns for path in folder.glob("*/metrics.json")}
+
+
+def jobs(folder: Path) -> list[dict[str, str]]:
+    """Return the rows of jobs.csv, less what depends on the clock."""
+    with (folder / "jobs.csv").open(newline="") as file:
+        return [{key: row[key] for key in row if key != "seconds"} for row in csv.DictReader(file)]
+
+
+def test_a_sweep_trains_each_combination_and_tells_of_each(train):
+    status, out, err = train("-m", "seed=0,1", "optimizer=adam,sgd", "trainer.max_epochs=1")
+    assert status == 0, err
+    folder = only_sweep()
+    assert folder.name.startswith("seed_optimizer_")
+    assert set(finished_at(folder)) == {
+        f"optimizer-{optimizer}_seed-{seed}" for optimizer in ("adam", "sgd") for seed in (0, 1)
+    }
+    assert [row["status"] for row in jobs(folder)] == ["finished"] * 4
+    table = out[out.index("\njob  ") :]
+    assert "seed=0 optimizer=adam  finished" in table
+    assert "optimizer=sgd                  2" in table  # mean over two seeds
+
+
+def test_the_same_command_again_does_nothing_twice(train):
+    assert train(*SEEDS)[0] == 0
+    before = finished_at(only_sweep())
+    status, out, _ = train(*SEEDS)
+    assert status == 0
+    assert finished_at(only_sweep()) == before
+    assert out.count("finished before, nothing to do") == 2
+
+
+def test_a_failed_job_does_not_stop_the_others_and_is_tried_again(train, monkeypatch):
+    def fail():
+        raise RuntimeError("out of memory\nand more")
+
+    at_batch(monkeypatch, 0, 1, fail)
+    status, out, _ = train(*SEEDS)
+    assert status == 1
+    first, second = jobs(only_sweep())
+    assert (first["status"], first["reason"]) == ("failed", "RuntimeError: out of memory; and more")
+    assert second["status"] == "finished"
+    assert "Traceback" in (only_sweep() / "seed-0/train.log").read_text()
+
+    before = finished_at(only_sweep())
+    assert train(*SEEDS)[0] == 0
+    assert [row["status"] for row in jobs(only_sweep())] == ["finished", "finished"]
+    assert before.items() < finished_at(only_sweep()).items()
+    assert not (only_sweep() / "seed-0/failure.txt").exists()
+
+
+def test_a_mistake_in_one_job_is_one_line_and_leaves_nothing_else(train):
+    status, out, _ = train("-m", "optimizer.lr=-1,0.1", "trainer.max_epochs=1")
+    assert status == 1
+    assert jobs(only_sweep())[0]["reason"] == "optimizer.lr must be a number > 0; got -1"
+    assert [path.name for path in (only_sweep() / "optimizer.lr--1").iterdir()] == ["failure.txt"]
+    assert "Traceback" not in out
+
+
+def test_a_sweep_that_was_cut_off_goes_on_where_it_was(train, monkeypatch):
+    assert train(*SEEDS, "hydra.sweep.dir=whole")[0] == 0
+
+    assert train("seed=0", "trainer.max_epochs=2", "hydra.run.dir=cut/seed-0")[0] == 0
+    at_batch(monkeypatch, 1, 2, cut_power)
+    with pytest.raises(PowerCut):
+        train(*SEEDS, "hydra.sweep.dir=cut", "checkpoint.every=1e-9")
+    before = finished_at(Path("cut"))
+
+    assert train(*SEEDS, "hydra.sweep.dir=cut", "checkpoint.every=1e-9")[0] == 0
+    assert before.items() < finished_at(Path("cut")).items()
+    assert jobs(Path("cut")) == jobs(Path("whole"))
+    for name in ("seed-0", "seed-1"):
+        Outcome(Path("cut", name)).assert_equal(Outcome(Path("whole", name)))
+
+
+def test_a_signal_ends_the_sweep_with_the_command_that_goes_on(train, monkeypatch):
+    at_batch(monkeypatch, 0, 1, lambda: signal.raise_signal(signal.SIGTERM))
+    status, _, err = train(*SEEDS)
+    assert status == 130
+    assert "stopped by SIGTERM" in err
+    assert " seed=0,1 " in err.partition("go on with: ")[2].replace("'", "")
+    assert not finished_at(only_sweep())
+
+
+def test_what_cannot_be_composed_is_refused_before_the_first_job(train):
+    status, out, err = train("-m", "model=A,Z")
+    assert status == 1
+    assert "there is no model=Z; model is one of A, B, C" in err
+    assert out == ""
+    assert not Path("outputs").exists()
+
+
+def test_what_is_not_a_list_of_values_is_refused():
+    with pytest.raises(FerlabError, match="is not a list of values; for a search"):
+        plan("train", ["-m", "optimizer.lr=interval(0, 1)"])
+
+
+def test_values_swept_by_a_yaml_file_are_refused(tmp_path, monkeypatch):
+    shutil.copytree(conf_folder(), tmp_path / "conf")
+    with (tmp_path / "conf/train.yaml").open("a") as file:
+        file.write("  sweeper:\n    params:\n      seed: 1,2\n")
+    monkeypatch.setattr(sweep, "conf_folder", lambda: tmp_path / "conf")
+    with pytest.raises(FerlabError, match="without params; sweep with -m"):
+        plan("train", ["-m", "model=A,B"])
+
+
+def test_a_sweeps_folder_follows_from_its_configuration(tmp_path, monkeypatch):
+    def name(*overrides):
+        return plan("train", ["-m", "seed=0,1", *overrides]).folder.name
+
+    first = name()
+    assert name() == name("data.cache=elsewhere", "checkpoint.every=5") == first
+    assert name("optimizer.lr=0.1") != first
+    shutil.copytree(conf_folder(), tmp_path / "conf")
+    monkeypatch.setattr(sweep, "conf_folder", lambda: tmp_path / "conf")
+    assert name() == first
+    edited = tmp_path / "conf/model/F.yaml"
+    edited.write_text(edited.read_text().replace("dropout: 0.25", "dropout: 0.5"))
+    assert name() != first
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["model.layers-[{conv:4}]", "a=b", "x" * 300, "+model.layers.0.stride-2", "é"],
+)
+def test_folder_names_can_be_typed_back(text):
+    name = folder_name(text)
+    assert name.replace(".", "").replace("_", "").replace("-", "").isalnum()
+    assert name.isascii()
+    assert len(name) < 120
+    assert name != folder_name(f"{text}!")
+
+
+def test_a_plain_name_stays_as_it_is():
+    assert folder_name("model-A_optimizer.lr-0.01") == "model-A_optimizer.lr-0.01"
+
+
+@pytest.mark.parametrize("stage", ["describe", "explore"])
+def test_stages_that_have_nothing_to_compare_refuse_a_sweep(stage, capsys):
+    assert main([stage, "-m", "seed=1,2"]) == 1
+    assert f"{stage} cannot be swept with -m" in capsys.readouterr().err
+
+
+def start(*overrides: str) -> subprocess.Popen[str]:
+    """Start `ferlab train` on tiny data, with the model that the overrides name."""
+    data = [override for override in TINY if not override.startswith("model.layers")]
+    return subprocess.Popen(
+        [sys.executable, "-m", "ferlab", "train", *data, *overrides],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_twelve_jobs_killed_at_three_random_moments_come_to_what_they_would_have():
+    twelve = ["-m", "model=A,B,C,D,E,F", "optimizer=adam,sgd", "trainer.max_epochs=2"]
+    whole = start(*twelve, "hydra.sweep.dir=whole")
+    out, _ = whole.communicate()
+    assert whole.returncode == 0, out
+    random_lines = random.Random(0)
+    kept: dict[str, int] = {}
+    for _ in range(3):
+        process = start(*twelve, "hydra.sweep.dir=killed", "checkpoint.every=1e-9")
+        for _ in range(random_lines.randint(20, 150)):
+            process.stdout.readline()
+        process.kill()
+        process.communicate()
+        assert kept.items() <= finished_at(Path("killed")).items()
+        kept = finished_at(Path("killed"))
+    assert 0 < len(kept) < 12
+    last = start(*twelve, "hydra.sweep.dir=killed", "checkpoint.every=1e-9")
+    out, _ = last.communicate()
+    assert last.returncode == 0, out
+    assert kept.items() <= finished_at(Path("killed")).items()
+    assert jobs(Path("killed")) == jobs(Path("whole"))
+
+
+@pytest.mark.slow
+def test_jobs_run_side_by_side_under_joblib():
+    """Each in a process with its share of the threads, to the same numbers."""
+    alone = start("-m", "seed=0,1", "hydra.sweep.dir=alone")
+    side_by_side = start(
+        "-m",
+        "seed=0,1",
+        "hydra.sweep.dir=joblib",
+        "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2",
+    )
+    for process in (alone, side_by_side):
+        out, _ = process.communicate()
+        assert process.returncode == 0, out
+    assert "[seed=0] device  cpu (1 threads)" in out
+    assert jobs(Path("joblib")) == jobs(Path("alone"))
+
+
+RESIDENT = """
+import sys
+from ferlab.cli import main
+from ferlab.stages import entry
+
+def measured(*arguments, run=entry._run_in_sweep):
+    run(*arguments)
+    with open("/proc/self/status") as status:
+        print(next(line for line in status if line.startswith("RssAnon")), file=sys.stderr)
+
+entry._run_in_sweep = measured
+sys.exit(main(["train", *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+def test_memory_does_not_grow_from_job_to_job():
+    jobs = ["-m", "seed=range(20)", "optimizer.lr=0.01", "trainer.max_epochs=1"]
+    done = subprocess.run(
+        [sys.executable, "-c", RESIDENT, *TINY, *jobs],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    kilobytes = [int(line.split()[1]) for line in done.stderr.splitlines() if "RssAnon" in line]
+    assert len(kilobytes) == 20
+    assert kilobytes[-1] < 1.05 * kilobytes[2]
