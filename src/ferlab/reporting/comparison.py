@@ -14,8 +14,6 @@ from ferlab.reporting.tables import wilson_interval
 TITLES = {
     "model": "model",
     "optimizer": "optimizer",
-    "augmentation": "augment",
-    "seed": "seed",
     "val": "val %",
     "test": "test %",
     "clean": "clean %",
@@ -23,6 +21,8 @@ TITLES = {
     "private": "private %",
     "macro_f1": "macro F1",
     "train": "train %",
+    "augmentation": "augment",
+    "seed": "seed",
     "parameters": "parameters",
     "macs": "MACs",
     "epochs": "epochs",
@@ -152,7 +152,7 @@ def seed_rows(groups: Sequence[OverSeeds]) -> tuple[list[str], list[list[str]]]:
     rows = []
     for group in groups:
         first = group.entries[0]
-        seeds = ", ".join(str(entry.seed) for entry in sorted(group.entries, key=_seed))
+        seeds = str(len(group.entries))
         rows.append(
             [first.model, first.optimizer, first.augmentation, first.details, seeds]
             + [_spread(group.spread(column), column) for column in columns]
@@ -312,7 +312,3 @@ def _spread(spread: tuple[float, float] | None, column: str) -> str:
 
 def _millions(number: float) -> str:
     return f"{number / 1e6:.1f} M" if number >= 1e5 else f"{number / 1e3:.1f} k"
-
-
-def _seed(entry: Entry) -> int:
-    return -1 if entry.seed is None else entry.seed

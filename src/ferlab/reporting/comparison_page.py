@@ -72,7 +72,7 @@ def seeds_section(groups: Sequence[OverSeeds]) -> str:
             "Runs that differ in their seed alone: mean ± sample standard deviation. The seed "
             "draws the validation split too."
         ),
-        page.table(header, rows, texts=range(5)),
+        page.table(header, rows, texts=range(4)),
     )
 
 

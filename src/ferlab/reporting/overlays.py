@@ -166,45 +166,52 @@ def draw_costs(entries: Sequence[Entry], title: str) -> Figure:
     figure.canvas.draw()  # places the axes, which the labels are placed in
     figure.set_layout_engine("none")
     _name_points(
-        axes, [(_mega(one), one.scores["test"].accuracy, model) for model, one in best.items()]
+        axes,
+        {model: (_mega(entry), entry.scores["test"].accuracy) for model, entry in best.items()},
+        [(_mega(entry), entry.scores["test"].accuracy) for entry in entries],
     )
     return figure
 
 
-def _name_points(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
-    """Write a name beside each point, where it covers no other name and no other point."""
-    pixels = axes.transData.transform([(x, y) for x, y, _ in points])
-    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in pixels]
+def _name_points(
+    axes: Axes, named: Mapping[str, tuple[float, float]], points: Sequence[tuple[float, float]]
+) -> None:
+    """Write each name beside its point, where it covers no other name and none of the points.
+
+    A name that finds no such place is not written.
+    """
+    taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in axes.transData.transform(points)]
     frame = axes.get_window_extent()
-    for (x, y, name), place in zip(points, pixels, strict=True):
-        for dx, dy, ha, va in (
-            (8, 0, "left", "center"),
-            (-8, 0, "right", "center"),
-            (0, 9, "center", "bottom"),
-            (0, -9, "center", "top"),
-            (8, 8, "left", "bottom"),
-            (-8, -8, "right", "top"),
-            (8, -8, "left", "top"),
-            (-8, 8, "right", "bottom"),
-        ):
+    for name, point in named.items():
+        for dx, dy, across, along in _PLACES:
             text = axes.annotate(
                 _short(name, 14),
-                (x, y),
+                point,
                 (dx, dy),
                 textcoords="offset points",
-                ha=ha,
-                va=va,
+                ha=across,
+                va=along,
                 fontsize=_LETTERS - 1,
             )
             box = text.get_window_extent()
             inside = frame.x0 <= box.x0 and box.x1 <= frame.x1
-            own = Bbox.from_bounds(place[0] - 5, place[1] - 5, 10, 10)
-            if inside and not any(
-                box.overlaps(other) for other in taken if other.bounds != own.bounds
-            ):
+            if inside and not any(box.overlaps(other) for other in taken):
                 taken.append(box)
                 break
             text.remove()
+
+
+_PLACES = (
+    (8, 0, "left", "center"),
+    (-8, 0, "right", "center"),
+    (0, 9, "center", "bottom"),
+    (0, -9, "center", "top"),
+    (8, 8, "left", "bottom"),
+    (-8, -8, "right", "top"),
+    (8, -8, "left", "top"),
+    (-8, 8, "right", "bottom"),
+)
+"""Of a name beside its point, the preferred ones first: points to the right and up, alignment."""
 
 
 def _mega(entry: Entry) -> float:

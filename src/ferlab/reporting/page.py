@@ -48,12 +48,12 @@ tr.cited td { background: var(--mark); font-style: italic; }
 # A header is a button, for the keyboard; what has no value stays below in either direction.
 _SORTABLE_STYLE = """
 .scroll:has(.sortable) { max-height: 85vh; overflow: auto; border: 1px solid var(--line);
-  border-radius: 6px; padding: 0 .5rem; }
+  border-radius: 6px; }
 .sortable { font-size: .9rem; margin: 0; border-collapse: separate; border-spacing: 0; }
 .sortable thead th { position: sticky; top: 0; background: var(--paper); z-index: 2; }
 .sortable th, .sortable td { padding: .3rem .5rem; }
 .sortable th:first-child, .sortable td:first-child { position: sticky; left: 0;
-  background: var(--paper); padding-right: .75rem; z-index: 1; }
+  background: var(--paper); padding-left: .6rem; padding-right: .75rem; z-index: 1; }
 .sortable thead th:first-child { z-index: 3; }
 .sortable tbody tr:hover td { background: var(--mark); }
 .sortable th button { all: unset; cursor: pointer; font-weight: 600; }
