@@ -316,6 +316,9 @@ def _joined(names: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(names))
 
 
+_MOST_DETAILS = 4
+
+
 def _with_details(entries: Sequence[Entry]) -> list[Entry]:
     """Return the entries, those of trained networks with what tells them from their namesakes."""
     namesakes = defaultdict(list)
@@ -324,13 +327,17 @@ def _with_details(entries: Sequence[Entry]) -> list[Entry]:
             namesakes[entry.data, entry.model, entry.optimizer, entry.augmentation].append(entry)
     details = {}
     for group in namesakes.values():
-        keys = sorted(set().union(*(entry.settings for entry in group)))
-        telling = [key for key in keys if _tells(key, group)]
+        telling = [key for key in sorted({*_all_keys(group)}) if _tells(key, group)]
         for entry in group:
-            details[entry.folder] = ", ".join(
-                f"{key}={entry.settings[key]}" for key in telling if key in entry.settings
-            )
+            told = list(dict.fromkeys(_told(entry, telling)))
+            more = [f"{len(told) - _MOST_DETAILS} more"] if len(told) > _MOST_DETAILS else []
+            details[entry.folder] = ", ".join(told[:_MOST_DETAILS] + more)
     return [replace(entry, details=details.get(entry.folder, entry.details)) for entry in entries]
+
+
+def _all_keys(group: Iterable[Entry]) -> Iterator[str]:
+    for entry in group:
+        yield from entry.settings
 
 
 def _tells(key: str, group: Sequence[Entry]) -> bool:
@@ -345,3 +352,18 @@ def _tells(key: str, group: Sequence[Entry]) -> bool:
         if any(other.partition(".")[0] == section for other in entry.settings)
     }
     return len(values) > 1
+
+
+def _told(entry: Entry, telling: Sequence[str]) -> Iterator[str]:
+    """Yield the settings of these keys; of an object of another class, its class alone."""
+    classes = {
+        key.removesuffix("._target_"): entry.settings.get(key)
+        for key in telling
+        if key.endswith("._target_")
+    }
+    for key in telling:
+        section = next((name for name in classes if f"{key}.".startswith(f"{name}.")), None)
+        if section is not None:
+            yield f"{section}={str(classes[section] or 'none').rpartition('.')[-1]}"
+        elif key in entry.settings:
+            yield f"{key}={entry.settings[key]}"

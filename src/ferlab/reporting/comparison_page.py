@@ -130,7 +130,7 @@ def _bars(group: Sequence[Entry], folder: Path, number: int) -> str:
         f"{group[0].test_set}."
     )
     if any(entry.model in reported for entry in chosen):
-        same = group[0].test_images == REPORT_IMAGES
+        same = group[0].judged_on == REPORT_IMAGES
         caption += f" The diamonds are the report's, on {'the same' if same else 'other'} images."
     if len(models) > MOST_MODELS:
         caption += f" The best {MOST_MODELS} of {len(models)} models."

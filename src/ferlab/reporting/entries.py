@@ -80,10 +80,10 @@ class Entry:
     @property
     def test_set(self) -> str:
         """Which test images it was judged on, in words: no two of them stand unmarked together."""
-        return f"{self.data}, {self.test_images}"
+        return f"{self.data}, {self.judged_on}"
 
     @property
-    def test_images(self) -> str:
+    def judged_on(self) -> str:
         """Which part of the test set, and how many images."""
         scores = self.scores
         if "test" not in scores:
@@ -127,7 +127,7 @@ COLUMNS = (
     *SPLITS,
     "macro_f1",
     "data",
-    "test_images",
+    "judged_on",
     "commit",
     "folder",
 )
@@ -221,6 +221,6 @@ def over_seeds(entries: Iterable[Entry]) -> list[OverSeeds]:
     groups: dict[object, dict[int | None, Entry]] = {}
     for entry in entries:
         if entry.kind in TRAINED:
-            alike = (entry.data, entry.test_images, *sorted(map(str, entry.settings.items())))
+            alike = (entry.data, entry.judged_on, *sorted(map(str, entry.settings.items())))
             groups.setdefault(alike, {}).setdefault(entry.seed, entry)
     return [OverSeeds(list(group.values())) for group in groups.values() if len(group) > 1]

@@ -64,7 +64,7 @@ def draw_accuracies(
             fontsize=_LETTERS - 2,
         )
     handles: list[object] = [
-        Line2D([], [], color=COLOURS[index % HIGHLIGHTED], linewidth=7, label=name)
+        Line2D([], [], color=COLOURS[index % HIGHLIGHTED], linewidth=7, label=_short(name, 24))
         for index, name in enumerate(optimizers)
     ]
     marked = [(reported[model], y) for y, model in enumerate(models) if model in reported]

@@ -37,8 +37,9 @@ th, td { padding: .25rem .75rem; border-bottom: 1px solid var(--line); text-alig
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 th { font-weight: 600; }
 td.text, th.text { text-align: left; }
+td.text { white-space: normal; max-width: 20rem; overflow-wrap: anywhere; }
 td small { display: block; line-height: 1.3; font-size: .8rem; }
-td.text small { max-width: 20rem; white-space: normal; overflow-wrap: anywhere; }
+td.text small { max-width: 20rem; }
 tr.cited td { background: var(--mark); font-style: italic; }
 .legend { list-style: none; margin: .5rem 0; padding: 0; font-size: .9rem; columns: 26rem; }
 .legend li { break-inside: avoid; overflow-wrap: anywhere; padding-left: 1.75rem; }
@@ -55,6 +56,8 @@ _SORTABLE_STYLE = """
 .sortable th:first-child, .sortable td:first-child { position: sticky; left: 0;
   background: var(--paper); padding-left: .6rem; padding-right: .75rem; z-index: 1; }
 .sortable thead th:first-child { z-index: 3; }
+.sortable td.text { max-width: none; white-space: nowrap; }
+.sortable td.text small { white-space: normal; }
 .sortable tbody tr:hover td { background: var(--mark); }
 .sortable th button { all: unset; cursor: pointer; font-weight: 600; }
 .sortable th button:hover { color: var(--link); }
