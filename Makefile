@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo train test test-all bench format lint types clean
+.PHONY: help demo train test test-all golden bench format lint types clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ test: $(READY)  ## run the tests but the slow ones
 
 test-all: $(READY)  ## run all tests
 	$(BIN)/python -m pytest
+
+golden: $(READY)  ## write the golden curves anew, where a training's mathematics is meant to change
+	$(BIN)/python tests/learning/test_golden.py
 
 bench: $(READY)  ## measure speed; needs FER-2013 and a machine that does nothing else
 	$(BIN)/python scripts/bench.py

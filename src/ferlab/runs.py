@@ -16,7 +16,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from ferlab.checks import FerlabError
-from ferlab.files import read_yaml, write_json, write_text
+from ferlab.files import read_yaml, remove_partial, write_json, write_text
 
 PACKAGES = (
     "ferlab",
@@ -199,6 +199,7 @@ class RunFolder:
                 f"{self.path} is being written by another process; wait for it, or {self._remedy}"
             ) from None
         self.failure.unlink(missing_ok=True)
+        remove_partial(self.path)
         self.check_configuration(config)  # again: another run may have begun here meanwhile
         if recorded := self.recorded_environment():
             for name, value in fixed.items():

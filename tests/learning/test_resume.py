@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from ferlab.cli import main
 from ferlab.files import replacing
-from ferlab.learning import callbacks
+from ferlab.learning import checkpoints, tensors
 from ferlab.stages import train as stage
 
 # All that has a state: dropout, normalisation, moments, plateau, early stopping, best weights.
@@ -52,10 +52,10 @@ def test_a_signal_at_any_batch_loses_nothing(train, undisturbed, monkeypatch, pl
 def test_a_killed_training_goes_on_from_its_last_checkpoint(train, undisturbed, monkeypatch, place):
     at_batch(monkeypatch, *place, cut_power)
     with pytest.raises(PowerCut):
-        train(*RUN, "hydra.run.dir=killed", "checkpoint.every=1e-9")
+        train(*RUN, "hydra.run.dir=killed", "checkpoint.every=1batch")
     assert Path("killed/checkpoints/last.ckpt").exists()
 
-    status, _, err = train(*RUN, "hydra.run.dir=killed", "checkpoint.every=1e-9")
+    status, _, err = train(*RUN, "hydra.run.dir=killed", "checkpoint.every=1batch")
     assert status == 0, err
     Outcome(Path("killed")).assert_equal(undisturbed)
 
@@ -89,7 +89,8 @@ def test_a_run_killed_while_its_last_files_are_written_is_not_trained_further(
 
     epochs = undisturbed.metrics["epochs"]
     with monkeypatch.context() as patch:
-        patch.setattr(callbacks, "replacing", cut_power_at)
+        patch.setattr(checkpoints, "replacing", cut_power_at)
+        patch.setattr(tensors, "replacing", cut_power_at)
         with pytest.raises(PowerCut):
             train(*RUN, "hydra.run.dir=killed")
 

@@ -1,15 +1,13 @@
-"""What surrounds the steps of a training: history, best weights, early stopping, checkpoints."""
+"""What surrounds the steps of a training: history, best weights, early stopping, divergence."""
 
 import csv
 import io
 import logging
+import math
 import operator
 import os
-import signal
-import threading
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import lightning as L
@@ -17,10 +15,11 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from torch import Tensor
 
-from ferlab.checks import Interrupted, check_choice, check_integer, check_number
-from ferlab.files import replacing, write_text
+from ferlab.checks import FerlabError, check_choice, check_integer
+from ferlab.files import write_text
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.metrics import MONITORS
+from ferlab.learning.tensors import read_tensors, write_tensors
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +33,8 @@ HISTORY_COLUMNS = (
     "seconds",
     "images_per_second",
 )
+
+_MEASURED = HISTORY_COLUMNS[1:]  # all but the epoch's number
 
 
 class History(Callback):
@@ -54,19 +55,33 @@ class History(Callback):
         self._started = 0.0
         self._train_seconds = 0.0
 
-    def read(self, trainer: L.Trainer) -> None:
-        """Take the rows of a training that has ended from its file, and show them the loggers."""
-        with self._path.open(encoding="utf-8", newline="") as file:
-            self.rows = [
-                {"epoch": int(row.pop("epoch")), **{key: float(row[key]) for key in row}}
-                for row in csv.DictReader(file)
-            ]
+    def read(self, trainer: L.Trainer) -> bool:
+        """Take the rows of a training that has ended from its file, and show them the loggers.
+
+        Returns:
+            Whether the file is whole; it is not touched otherwise.
+        """
+        try:
+            with self._path.open(encoding="utf-8", newline="") as file:
+                rows = [
+                    {"epoch": int(row["epoch"]), **{key: float(row[key]) for key in _MEASURED}}
+                    for row in csv.DictReader(file)
+                ]
+        except (OSError, ValueError, KeyError, TypeError, csv.Error):
+            rows = []
+        if not rows:
+            log.warning("%s is damaged", os.path.relpath(self._path))
+            return False
+        self.rows = rows
+        self._replay(trainer)
+        return True
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._write()
         self._replay(trainer)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._started = time.perf_counter()
-        self._write()
-        self._replay(trainer)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._before, self._started = 0.0, time.perf_counter()
@@ -159,12 +174,23 @@ class BestWeights(Callback):
 
     def write(self, path: Path) -> None:
         """Write the best weights, readable with `torch.load(path, weights_only=True)`."""
-        with replacing(path) as partial:
-            torch.save(self._weights, partial)
+        write_tensors(path, self._weights)
 
-    def read(self, path: Path) -> None:
-        """Take the weights that `write` left."""
-        self._weights = torch.load(path, weights_only=True, map_location="cpu")
+    def read(self, path: Path, module: EmotionClassifier) -> bool:
+        """Take the weights that `write` left; return whether they are whole and the module's."""
+        weights = read_tensors(path)
+        expected = module.network.state_dict()
+        if not isinstance(weights, dict) or [
+            name
+            for name in {**expected, **weights}
+            if name not in expected
+            or not isinstance(weights.get(name), Tensor)
+            or weights[name].shape != expected[name].shape
+        ]:
+            log.warning("%s is damaged", os.path.relpath(path))
+            return False
+        self._weights = weights
+        return True
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self._best, "weights": self._weights}
@@ -185,80 +211,64 @@ def make_early_stopping(monitor: str, patience: int) -> EarlyStopping:
     return EarlyStopping(monitor, mode=MONITORS[monitor], patience=patience)
 
 
-class Checkpoints(Callback):
-    """Writes the file from which a training goes on at the very batch where it stopped.
+class Divergence(Callback):
+    """Ends a training whose loss or weights are no longer finite numbers.
 
-    It is written between two batches of an epoch, never after its last one: Lightning would skip
-    that epoch's validation on the resume. SIGINT and SIGTERM finish the batch (the epoch, if it is
-    its last one), write the file and raise Interrupted; a second signal ends the process at once.
-
-    When training has ended the best weights are written first: where their file lies, there is
-    nothing left to train.
+    The losses stay on the device and are looked at a few dozen steps at a time, so no step waits.
 
     Args:
-        last: the file of the training's whole state.
-        best: the file of the best weights.
-        weights: holds these.
-        every: seconds between two checkpoints, > 0.
+        last: the file of the last checkpoint, which is written of finite weights alone.
+        every: steps between two looks, >= 1.
     """
 
-    def __init__(self, last: Path, best: Path, weights: BestWeights, every: float = 60.0) -> None:
-        self._last, self._best, self._weights = last, best, weights
-        self._every = check_number("checkpoint.every", every, above=0)
-        self._written = 0.0
-        self._signal: signal.Signals | None = None
-        self._handlers_before: dict[signal.Signals, Any] = {}
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._written = time.monotonic()
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._handlers_before[number] = signal.signal(number, self._on_signal)
+    def __init__(self, last: Path, every: int = 50) -> None:
+        self._last = last
+        self._every = every
+        self._losses: list[Tensor] = []  # of the batches since the last look
+        self._next_batch = 0
 
     def on_train_batch_end(
         self,
         trainer: L.Trainer,
         pl_module: L.LightningModule,
-        outputs: object,
+        outputs: Any,
         batch: object,
         batch_idx: int,
     ) -> None:
-        if trainer.is_last_batch:
+        self._losses.append(outputs["loss"])
+        self._next_batch = batch_idx + 1
+        if len(self._losses) == self._every or trainer.is_last_batch:
+            self._check_losses(trainer)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not math.isfinite(trainer.callback_metrics["val/loss"]):
+            raise self._diverged(trainer, "the validation loss is not a finite number after")
+
+    def check(self, trainer: L.Trainer) -> None:
+        """Make sure that losses and weights are finite; waits for the device.
+
+        Raises:
+            FerlabError: names the batch, and the last good checkpoint.
+        """
+        self._check_losses(trainer)
+        weights = trainer.lightning_module.state_dict().values()
+        if not torch.stack([tensor.isfinite().all() for tensor in weights]).all():
+            place = f"a weight is not a finite number after batch {self._next_batch} of"
+            raise self._diverged(trainer, place)
+
+    def _check_losses(self, trainer: L.Trainer) -> None:
+        if not self._losses:
             return
-        if self._signal or time.monotonic() - self._written >= self._every:
-            self._write(trainer)
-        if self._signal:
-            raise Interrupted(
-                f"stopped by {self._signal.name} after batch {batch_idx + 1} of "
-                f"{trainer.num_training_batches} in epoch {trainer.current_epoch + 1}, "
-                "nothing is lost"
-            )
+        losses = torch.stack(self._losses).tolist()
+        first = self._next_batch - len(losses)
+        self._losses = []
+        for batch, loss in enumerate(losses, first + 1):
+            if not math.isfinite(loss):
+                raise self._diverged(trainer, f"the loss is {loss} in batch {batch} of")
 
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._weights.write(self._best)
-        self._write(trainer)
-        self._restore_handlers()
-        if self._signal:
-            raise Interrupted(f"stopped by {self._signal.name} at the end of the training")
-
-    def on_exception(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
-    ) -> None:
-        self._restore_handlers()
-
-    def _write(self, trainer: L.Trainer) -> None:
-        with replacing(self._last) as partial:
-            trainer.save_checkpoint(partial)
-        self._written = time.monotonic()
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._signal = signal.Signals(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        # Not through the log, which may be in the middle of a line.
-        os.write(2, f"\n{self._signal.name}: saving first; once more stops at once\n".encode())
-
-    def _restore_handlers(self) -> None:
-        for number, handler in self._handlers_before.items():
-            signal.signal(number, handler)
-        self._handlers_before = {}
+    def _diverged(self, trainer: L.Trainer, what: str) -> FerlabError:
+        good = os.path.relpath(self._last) if self._last.exists() else "none was written yet"
+        return FerlabError(
+            f"{what} epoch {trainer.current_epoch + 1} (last good checkpoint: {good}); "
+            "try a smaller optimizer.lr, or trainer.gradient_clip"
+        )

@@ -11,6 +11,7 @@ from lightning.pytorch.profilers import Profiler, PyTorchProfiler, SimpleProfile
 
 from ferlab.checks import FerlabError, check_boolean, check_choice, check_integer, check_number
 from ferlab.learning.progress import ProgressBar
+from ferlab.learning.tensors import CheckpointFile
 
 ACCELERATORS = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
@@ -63,6 +64,7 @@ def make_trainer(
         gradient_clip_val=gradient_clip,
         profiler=_make_profiler(profiler, folder),
         callbacks=[*callbacks, ProgressBar()] if progress_bar else list(callbacks),
+        plugins=[CheckpointFile()],
         logger=False,
         enable_progress_bar=progress_bar,
         enable_checkpointing=False,

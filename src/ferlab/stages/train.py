@@ -14,7 +14,8 @@ from ferlab.data.datamodule import FaceDataModule
 from ferlab.emotions import EMOTIONS
 from ferlab.files import write_json
 from ferlab.instantiate import instantiate
-from ferlab.learning.callbacks import BestWeights, Checkpoints, History
+from ferlab.learning.callbacks import BestWeights, Divergence, History
+from ferlab.learning.checkpoints import Checkpoints
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.metrics import best_epoch
 from ferlab.learning.tensorboard import Pictures, RunTensorBoard
@@ -49,6 +50,10 @@ def train(config: DictConfig, folder: RunFolder) -> float:
     classifier = make_classifier(config)
     data = make_data(config, classifier.network.input_size)
     history, best = History(folder.history), BestWeights(config.monitor)
+    divergence = Divergence(folder.last_checkpoint)
+    checkpoints = Checkpoints(
+        folder.last_checkpoint, folder.best_checkpoint, best, divergence, config.checkpoint.every
+    )
     trainer = make_trainer(
         folder.path,
         accelerator=config.trainer.accelerator,
@@ -58,6 +63,7 @@ def train(config: DictConfig, folder: RunFolder) -> float:
         profiler=config.trainer.profiler,
         progress_bar=config.trainer.progress_bar,
         callbacks=[
+            divergence,
             history,
             best,
             Pictures(),
@@ -66,9 +72,7 @@ def train(config: DictConfig, folder: RunFolder) -> float:
                 for name, node in config.callbacks.items()
                 if node is not None
             ),
-            Checkpoints(
-                folder.last_checkpoint, folder.best_checkpoint, best, config.checkpoint.every
-            ),
+            checkpoints,
         ],
     )
     make_logger = config.logger and instantiate(config.logger, "logger")
@@ -88,13 +92,11 @@ def train(config: DictConfig, folder: RunFolder) -> float:
     if make_logger is not None:
         trainer.logger = make_logger(save_dir=folder.path)
 
-    if folder.best_checkpoint.exists():  # training had ended, what comes after it had not
-        best.read(folder.best_checkpoint)
-        history.read(trainer)
-    else:
+    # Where the best weights lie, the training had ended; what comes after it had not.
+    has_ended = folder.best_checkpoint.exists() and best.read(folder.best_checkpoint, classifier)
+    if not (has_ended and history.read(trainer)):
         classifier.loss.balance(data.epoch_class_counts())
-        resumed = folder.last_checkpoint if folder.last_checkpoint.exists() else None
-        trainer.fit(classifier, datamodule=data, ckpt_path=resumed)
+        checkpoints.fit(trainer, classifier, data)
     best.restore(classifier)
 
     metrics = _finish(config, folder, trainer, classifier, data, history)

@@ -1,0 +1,176 @@
+"""Checkpoints: from what lies on the disk a training goes on as if it had never stopped."""
+
+import logging
+import math
+import os
+import re
+import signal
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+
+from ferlab.checks import FerlabError, Interrupted
+from ferlab.data.datamodule import FaceDataModule
+from ferlab.files import replacing
+from ferlab.learning.callbacks import BestWeights, Divergence
+from ferlab.learning.classifier import EmotionClassifier
+from ferlab.learning.tensors import is_whole
+
+log = logging.getLogger(__name__)
+
+
+class Checkpoints(Callback):
+    """Writes the file from which a training goes on at the very batch where it stopped.
+
+    It is written between two batches of an epoch, never after its last one: Lightning would skip
+    that epoch's validation on the resume. SIGINT and SIGTERM finish the batch (the epoch, if it is
+    its last one), write the file and raise Interrupted; a second signal ends the process at once.
+
+    When training has ended the best weights are written first: where their file lies, there is
+    nothing left to train.
+
+    Args:
+        last: the file of the training's whole state; the one before it is kept beside it.
+        best: the file of the best weights.
+        weights: holds these.
+        divergence: makes sure that nothing but finite weights is written.
+        every: `1 min`, `200 batches`: how much training may lie between two checkpoints.
+    """
+
+    def __init__(
+        self,
+        last: Path,
+        best: Path,
+        weights: BestWeights,
+        divergence: Divergence,
+        every: str = "1 min",
+    ) -> None:
+        self._last, self._best = last, best
+        self._previous = last.with_name("previous.ckpt")
+        self._weights, self._divergence = weights, divergence
+        self._seconds, self._batches = _parse_every(every)
+        self._written = 0.0
+        self._batches_since = 0
+        self._has_begun = self._has_ended = False
+        self._signal: signal.Signals | None = None
+        self._handlers_before: dict[signal.Signals, Any] = {}
+
+    def fit(self, trainer: L.Trainer, module: EmotionClassifier, data: FaceDataModule) -> None:
+        """Train, from the newest checkpoint that is whole where there is any.
+
+        Raises:
+            FerlabError: there are checkpoints, and none of them can be gone on from.
+        """
+        newest = self._newest()
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=newest, weights_only=True)
+        except (FerlabError, OSError):
+            raise
+        except Exception as error:  # what is no checkpoint of this training fails anywhere
+            if newest is None or self._has_begun:
+                raise
+            reason = f"{type(error).__name__}: {error}".splitlines()[0][:120]
+            raise FerlabError(
+                f"{os.path.relpath(newest)} is no checkpoint of this training ({reason}); "
+                "delete it to go on without it"
+            ) from error
+
+    def _newest(self) -> Path | None:
+        """Return the newest checkpoint that is whole; None where there is none at all."""
+        present = [path for path in (self._last, self._previous) if path.exists()]
+        for path in present:
+            if is_whole(path):
+                return path
+            log.warning("%s is damaged, the one before is taken", os.path.relpath(path))
+        if present:
+            raise FerlabError(
+                f"no checkpoint in {os.path.relpath(self._last.parent)} is whole; "
+                "delete them to start again"
+            )
+        return None
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._written = time.monotonic()
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._handlers_before[number] = signal.signal(number, self._on_signal)
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+    ) -> None:
+        self._has_begun = True
+        self._batches_since += 1
+        if trainer.is_last_batch:
+            return
+        if (
+            self._signal
+            or self._batches_since >= self._batches
+            or time.monotonic() - self._written >= self._seconds
+        ):
+            self._write(trainer)
+        if self._signal:
+            raise Interrupted(
+                f"stopped by {self._signal.name} after batch {batch_idx + 1} of "
+                f"{trainer.num_training_batches} in epoch {trainer.current_epoch + 1}, "
+                "nothing is lost"
+            )
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._has_ended = True
+        self._weights.write(self._best)
+        self._write(trainer)
+        self._previous.unlink(missing_ok=True)
+        self._restore_handlers()
+        if self._signal:
+            raise Interrupted(f"stopped by {self._signal.name} at the end of the training")
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not self._has_ended:  # with the last checkpoint of a training nothing else is called
+            self._weights.write(self._best)
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        self._restore_handlers()
+
+    def _write(self, trainer: L.Trainer) -> None:
+        self._divergence.check(trainer)
+        with replacing(self._last) as partial:
+            trainer.save_checkpoint(partial)
+            if self._last.exists():
+                os.replace(self._last, self._previous)
+        self._written, self._batches_since = time.monotonic(), 0
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._signal = signal.Signals(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # Not through the log, which may be in the middle of a line.
+        os.write(2, f"\n{self._signal.name}: saving first; once more stops at once\n".encode())
+
+    def _restore_handlers(self) -> None:
+        for number, handler in self._handlers_before.items():
+            signal.signal(number, handler)
+        self._handlers_before = {}
+
+
+def _parse_every(text: object) -> tuple[float, float]:
+    """Return the seconds and the batches of `1 min` or `200 batches`; the other is infinite."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(min|minutes?|batch|batches)", str(text))
+    amount = float(found[1]) if found else 0.0
+    if found and amount > 0 and (found[2].startswith("min") or amount.is_integer()):
+        return (60 * amount, math.inf) if found[2].startswith("min") else (math.inf, amount)
+    raise FerlabError(
+        f"checkpoint.every must be a time or a number of batches, such as '1 min' or "
+        f"'200 batches'; got {text!r}"
+    )
