@@ -230,11 +230,11 @@ def table_4(entries: Sequence[Entry], most: int = 12) -> Table:
         (
             entry.scores["test"].accuracy,
             [
-                f"{'' if ' + ' in entry.model else 'Model '}{entry.model}, {entry.optimizer}",
+                _approach(entry),
                 _measured(entry),
                 entry.judged_on,
                 "ferlab",
-                f"epoch chosen by validation; {entry.folder}",
+                "epoch chosen by validation",
             ],
             False,
         )
@@ -283,6 +283,12 @@ def to_markdown(
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     body = [[_plain(cell, "markdown") for cell in row] for row in rows]
     return "\n".join(format_table(header, body, [], [], "markdown"))
+
+
+def _approach(entry: Entry) -> str:
+    network, _, classifier = entry.model.partition(" + ")
+    on_top = f" + {CLASSIFIERS.get(classifier, classifier)}" if classifier else ""
+    return f"Model {network}{on_top}, {entry.optimizer}"
 
 
 def _plain(text: str, form: str) -> str:

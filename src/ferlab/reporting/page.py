@@ -31,13 +31,14 @@ figure img { max-width: 100%; height: auto; display: block; background: #fff;
 .row figure, .halves figure { margin: 0; }
 .wide { width: min(100vw - 2rem, 96rem); margin-left: 50%; transform: translateX(-50%); }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .5rem 0; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .5rem 0;
+  width: max-content; }
 th, td { padding: .25rem .75rem; border-bottom: 1px solid var(--line); text-align: right;
   white-space: nowrap; vertical-align: top; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 th { font-weight: 600; }
 td.text, th.text { text-align: left; }
-td.text { white-space: normal; max-width: 20rem; overflow-wrap: anywhere; }
+td.text { white-space: normal; max-width: 14rem; overflow-wrap: anywhere; }
 td small { display: block; line-height: 1.3; font-size: .8rem; }
 td.text small { max-width: 20rem; }
 tr.cited td { background: var(--mark); font-style: italic; }
@@ -69,7 +70,8 @@ _SORTABLE_STYLE = """
 .filter { display: flex; flex-wrap: wrap; gap: .5rem 1rem; align-items: center; margin: .5rem 0; }
 .filter input { font: inherit; width: min(24rem, 100%); padding: .35rem .6rem; color: inherit;
   background: var(--paper); border: 1px solid var(--soft); border-radius: 6px; }
-@media (max-width: 40rem) { .sortable td:first-child { max-width: 9.5rem; }
+@media (max-width: 40rem) { td.text { max-width: 11rem; }
+  .sortable td:first-child { max-width: 9.5rem; }
   .sortable td:first-child small { max-width: 9rem; } }
 """
 _SORTABLE_SCRIPT = """
