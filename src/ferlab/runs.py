@@ -37,6 +37,7 @@ IGNORED = (
     "data.source.cache",
     "checkpoint",
     "logger",
+    "resume",
     "trainer.progress_bar",
 )
 """Keys that may differ between a run and its resume: they do not change the result."""

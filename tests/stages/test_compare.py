@@ -4,6 +4,8 @@ import csv
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -241,6 +243,11 @@ def test_where_there_are_no_runs_it_is_said(compare):
     assert "there are no runs in outputs" in compare()[2]
     (write_run(Path("outputs/a")) / "metrics.json").unlink()
     assert "nothing in outputs can be compared: outputs/a not finished" in compare()[2]
+
+
+def test_comparing_does_not_wait_for_lightning():
+    code = "import sys, ferlab.stages.compare; assert 'lightning' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.slow

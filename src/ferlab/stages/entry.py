@@ -25,6 +25,7 @@ from tqdm import tqdm
 from ferlab.checks import FerlabError, Interrupted
 from ferlab.files import write_text
 from ferlab.instantiate import conf_folder
+from ferlab.learning.processes import from_first, is_distributed, is_first
 from ferlab.runs import RunFolder
 from ferlab.stages.sweep import conclude, is_sweep, plan
 
@@ -59,8 +60,13 @@ def run_stage(
     try:
         _check_arguments(arguments)
         if not is_sweep(arguments):
-            _run_hydra(name, partial(_run, name, task, start), arguments)
-            return 0
+            mistakes: list[str] = []
+            _run_hydra(name, partial(_run, name, task, start, mistakes), arguments)
+            for mistake in mistakes:
+                _fail(mistake)
+            return 1 if mistakes else 0
+        if is_distributed():
+            raise FerlabError("a sweep cannot run under torchrun; start each job by itself")
         if not sweeps:
             raise FerlabError(f"{name} cannot be swept with -m; start it once per value")
         sweep = plan(name, arguments)
@@ -92,10 +98,19 @@ def _run(
     name: str,
     task: Callable[[DictConfig, RunFolder], Any],
     start: Sequence[str],
+    mistakes: list[str],
     config: DictConfig,
 ) -> Any:
-    """Run the task in Hydra's folder."""
-    with RunFolder(Path(HydraConfig.get().runtime.output_dir), name) as folder:
+    """Run the task in Hydra's folder; under torchrun in that of its first process.
+
+    A mistake is kept for the end: of one that is raised Hydra would print more than a line.
+    """
+    made = Path(HydraConfig.get().runtime.output_dir)
+    path = Path(from_first(str(made)))
+    if path != made:
+        with contextlib.suppress(OSError):
+            made.rmdir()
+    with RunFolder(path, name) as folder:
         try:
             return task(config, folder)
         except Interrupted as stop:
@@ -103,6 +118,9 @@ def _run(
             place = f"hydra.run.dir={os.path.relpath(folder.path)}"
             again = shlex.join([*start, *overrides, place])
             raise Interrupted(f"{stop}; go on with: {again}") from None
+        except MISTAKES as error:
+            mistakes.append(_worded(error))
+            return None
 
 
 def _run_in_sweep(
@@ -200,7 +218,7 @@ def _show_log_on_console(prefix: str = "") -> None:
     console = _Console(prefix)
     console.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("ferlab")
-    logger.handlers = [console]
+    logger.handlers = [console if is_first() else logging.NullHandler()]
     logger.setLevel(logging.INFO)
     logger.propagate = False
     # Lightning announces devices that are not used and restored checkpoints; ours say the rest.

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 import lightning as L
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from ferlab.checks import FerlabError
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.emotions import EMOTIONS
 from ferlab.files import write_json
-from ferlab.instantiate import instantiate
+from ferlab.finding import find_begun
+from ferlab.instantiate import check_targets, instantiate
 from ferlab.learning.callbacks import BestWeights, Divergence, History
 from ferlab.learning.checkpoints import Checkpoints
 from ferlab.learning.classifier import EmotionClassifier
@@ -40,6 +42,8 @@ def train(config: DictConfig, folder: RunFolder) -> float:
 
     A finished folder returns what it recorded; an interrupted training goes on by itself.
     """
+    if config.resume is not None:
+        return _resume(config)
     values = plain(config)
     folder.check_configuration(values)
     if (recorded := folder.recorded_metrics()) is not None:
@@ -80,17 +84,18 @@ def train(config: DictConfig, folder: RunFolder) -> float:
     log.info("device  %s, precision %s", describe_device(trainer), trainer.precision)
     log.info("model   %s, %s parameters", config.model.name, f"{classifier.n_parameters:,}")
     log.info("%s", _describe_splits(data))
-    folder.open(
-        values,
-        {
-            "data": data.store.digest,
-            "accelerator": trainer.strategy.root_device.type,
-            "precision": trainer.precision,
-        },
-        device=describe_device(trainer),
-    )
-    if make_logger is not None:
-        trainer.logger = make_logger(save_dir=folder.path)
+    if trainer.is_global_zero:  # of several processes the first one writes
+        folder.open(
+            values,
+            {
+                "data": data.store.digest,
+                "accelerator": trainer.strategy.root_device.type,
+                "precision": trainer.precision,
+            },
+            device=describe_device(trainer),
+        )
+        if make_logger is not None:
+            trainer.logger = make_logger(save_dir=folder.path)
 
     # Where the best weights lie, the training had ended; what comes after it had not.
     has_ended = folder.best_checkpoint.exists() and best.read(folder.best_checkpoint, classifier)
@@ -102,6 +107,22 @@ def train(config: DictConfig, folder: RunFolder) -> float:
     metrics = _finish(config, folder, trainer, classifier, data, history)
     log.info("folder: %s", os.path.relpath(folder.path))
     return metrics[config.monitor]
+
+
+def _resume(config: DictConfig) -> float:
+    """Go on with the training that `resume` names, by its own configuration."""
+    others = [text for text in HydraConfig.get().overrides.task if not text.startswith("resume=")]
+    if others:
+        raise FerlabError(
+            f"resume={config.resume} goes on with the run's own configuration; "
+            f"leave out {others[0]}"
+        )
+    begun = find_begun(str(config.resume))
+    recorded = begun.recorded_config()
+    check_targets(recorded, str(begun.config))
+    log.info("going on with %s", os.path.relpath(begun.path))
+    with RunFolder(begun.path) as folder:
+        return train(OmegaConf.create(recorded), folder)
 
 
 def _finish(
@@ -128,6 +149,8 @@ def _finish(
         **results.measure(predictions),
     }
 
+    if not trainer.is_global_zero:
+        return metrics
     save_network(classifier.network, folder.model)
     results.write_predictions(predictions, folder.predictions)
     judged, predicted = list(predictions.items())[-1]
