@@ -13,7 +13,7 @@ SOURCE = ROOT / "src/ferlab"
 
 # A module may import from its own floor and from those below it.
 FLOORS = [
-    {"cli"},
+    {"cli", "__main__"},
     {"stages"},
     {"learning", "classical", "reporting", "finding", "collecting", "instantiate"},
     {"runs"},

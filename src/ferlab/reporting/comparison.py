@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ferlab.reporting.aligned import format_table
 from ferlab.reporting.entries import COLUMNS, SPLITS, TRAINED, Entry, OverSeeds, ordered
 from ferlab.reporting.extractors import ALONE
+from ferlab.reporting.intervals import wilson_interval
 from ferlab.reporting.literature import REPORT_IMAGES, TABLE_3, TABLE_4
-from ferlab.reporting.tables import wilson_interval
 
 TITLES = {
     "model": "model",

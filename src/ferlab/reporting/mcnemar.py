@@ -1,6 +1,5 @@
 """Whether two classifiers differ on the same images: McNemar's test (1947, Psychometrika 12)."""
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +7,11 @@ from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from ferlab.checks import FerlabError
 from ferlab.emotions import EMOTIONS
+from ferlab.reporting.intervals import paired_interval
 
-_Z = 1.959964  # 97.5 % quantile of the standard normal distribution
 _LEVEL = 0.05  # of significance
 
 Judged = Mapping[str, tuple[NDArray[np.str_], NDArray[np.int64], NDArray[np.int64]]]
@@ -45,6 +43,8 @@ class Paired:
 
         Exact: two-sided binomial test of one half, whatever their number.
         """
+        from scipy.stats import binomtest  # half a second, for those who ask alone
+
         if not self.discordant:
             return 1.0
         return float(binomtest(self.first_alone, self.discordant).pvalue)
@@ -56,15 +56,8 @@ class Paired:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the difference, of paired proportions.
-
-        Wald's with half an image added to each of the four cells (Agresti & Min 2005, Statistics
-        in Medicine 24:729-740), which holds its level for few discordant images too.
-        """
-        n, first, second = self.images + 2, self.first_alone + 0.5, self.second_alone + 0.5
-        middle = (first - second) / n
-        half_width = _Z * math.sqrt(first + second - (first - second) ** 2 / n) / n
-        return max(middle - half_width, -1.0), min(middle + half_width, 1.0)
+        """The 95 % interval of the difference."""
+        return paired_interval(self.images, self.first_alone, self.second_alone)
 
     @property
     def p_text(self) -> str:

@@ -15,7 +15,7 @@ from matplotlib.transforms import Bbox
 
 from ferlab.reporting.entries import Entry
 from ferlab.reporting.figures import new_figure
-from ferlab.reporting.tables import wilson_interval
+from ferlab.reporting.intervals import wilson_interval
 
 # Okabe & Ito's colours, apart for every kind of colour vision; without the pale yellow
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")

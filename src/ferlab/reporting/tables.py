@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from sklearn import metrics
 from ferlab.checks import FerlabError
 from ferlab.emotions import EMOTIONS
 from ferlab.reporting.calibration import reliability
+from ferlab.reporting.intervals import wilson_interval
 
 Report = dict[str, Any]
 """Class name, `macro avg` and `weighted avg` -> their SCORES; `accuracy` -> a float."""
@@ -21,7 +21,6 @@ SCORES = ("precision", "recall", "f1-score", "support")
 
 _CLASSES = range(len(EMOTIONS))
 _AVERAGES = ("macro avg", "weighted avg")
-_Z = 1.959964  # 97.5 % quantile of the standard normal distribution
 
 
 def evaluate(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> dict[str, float]:
@@ -142,27 +141,6 @@ def confusion(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> 
     predicted = _predicted(labels, probabilities)
     matrix = metrics.confusion_matrix(labels, predicted, labels=_CLASSES)
     return np.asarray(matrix, dtype=np.int64)
-
-
-def wilson_interval(accuracy: float, n: int) -> tuple[float, float]:
-    """Return the 95 % score interval of an accuracy (Wilson 1927, JASA 22:209-212), in [0, 1].
-
-    It stays honest for few images and near 0 and 1. Its centre lies closer to 50 % than
-    `accuracy`, by less than 0.03 points from 7,178 images on.
-
-    Args:
-        accuracy: share of correct predictions, in [0, 1].
-        n: the number of images it was measured on.
-
-    Raises:
-        ValueError: `n` is not positive.
-    """
-    if n < 1:
-        raise ValueError(f"an accuracy needs at least one image; got n={n}")
-    scale = 1 + _Z**2 / n
-    centre = (accuracy + _Z**2 / (2 * n)) / scale
-    half_width = _Z * math.sqrt(accuracy * (1 - accuracy) / n + _Z**2 / (4 * n**2)) / scale
-    return max(centre - half_width, 0.0), min(centre + half_width, 1.0)
 
 
 def format_accuracy(accuracy: float, n: int) -> str:
