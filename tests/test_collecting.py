@@ -158,9 +158,14 @@ def remove(*names):
     ("change", "said"),
     [
         (put("metrics.json", '{"val/accur'), "metrics.json is damaged"),
-        (put("metrics.json", '[{"acc": 0.5}]'), "metrics.json is not one that this version"),
-        (put("metrics.json", '{"val/accuracy": "0.5"}'), "metrics.json is not one that this"),
-        (put("metrics.json", '{"val/accuracy": NaN}'), "metrics.json is not one that this version"),
+        (put("metrics.json", '[{"acc": 0.5}]'), "metrics.json is damaged"),
+        (put("metrics.json", '{"val/accuracy": "0.5"}'), "metrics.json is damaged"),
+        (put("metrics.json", '{"val/accuracy": 1e999}'), "metrics.json says of val what cannot be"),
+        (put("metrics.json", '{"val/accuracy": 64.07}'), "metrics.json says of val what cannot be"),
+        (
+            put("metrics.json", '{"test/accuracy": 0.5, "test/images": 0}'),
+            "metrics.json says of test what cannot be",
+        ),
         (put("metrics.json", '{"val_acc": 0.5}'), "metrics.json has no accuracy that this version"),
         (put("config.yaml", "seed: 0"), "config.yaml is not one that this version of ferlab knows"),
         (put("config.yaml", "a: ["), "config.yaml is damaged"),

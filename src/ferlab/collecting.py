@@ -1,7 +1,6 @@
 """Collects what runs, evaluations and fitted classifiers came to, out of their folders."""
 
 import csv
-import math
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ import numpy as np
 from ferlab.checks import FerlabError
 from ferlab.files import read_yaml
 from ferlab.instantiate import conf_folder
-from ferlab.networks.files import DESCRIPTION, WEIGHTS, read_spec
+from ferlab.networks.files import DESCRIPTION, WEIGHTS, read_description
 from ferlab.networks.specs import NetworkSpec
 from ferlab.networks.summary import summarise
 from ferlab.reporting.entries import SPLITS, TRAINED, Entry, Score
@@ -116,16 +115,12 @@ def _read(folder: Path, name: str) -> Entry:
         ) from error
 
 
-def _scores(metrics: object, predictions: Path) -> dict[str, Score]:
+def _scores(metrics: Mapping[str, float], predictions: Path) -> dict[str, Score]:
     """Return what `metrics.json` says of each split.
 
     Raises:
-        FerlabError: it says nothing of the validation or test images, or not in numbers.
+        FerlabError: it says nothing of the validation or test images, or what cannot be.
     """
-    if not isinstance(metrics, dict) or not all(
-        isinstance(value, int | float) and math.isfinite(value) for value in metrics.values()
-    ):
-        raise FerlabError("metrics.json is not one that this version of ferlab knows")
     scores = {}
     counted: Mapping[str, int] | None = None
     for split in SPLITS:
@@ -137,6 +132,8 @@ def _scores(metrics: object, predictions: Path) -> dict[str, Score]:
             if counted is None:
                 counted = _counted(predictions)
             images = counted.get(key)
+        if not 0 <= accuracy <= 1 or (images is not None and images < 1):
+            raise FerlabError(f"metrics.json says of {key} what cannot be")
         scores[split] = Score(accuracy, images, metrics.get(f"{key}/macro_f1"))
     if not scores.keys() & {"val", "test"}:
         raise FerlabError("metrics.json has no accuracy that this version of ferlab knows")
@@ -250,7 +247,6 @@ def _shipped() -> dict[str, dict[str, Any]]:
     groups = {}
     for path in sorted((conf_folder() / "augment").glob("*.yaml")):
         values = read_yaml(path)
-        assert isinstance(values, dict)
         groups[path.stem] = {key: value for key, value in values.items() if key != "test_time"}
     return groups
 
@@ -277,7 +273,7 @@ def _history(path: Path) -> list[dict[str, float]]:
 
 def _costs(description: Path) -> tuple[int, int]:
     """Return parameters and multiply-accumulates of the network that a `model.yaml` describes."""
-    return _costs_of(read_spec(description))
+    return _costs_of(read_description(description)[0])
 
 
 @cache  # a sweep repeats its networks
@@ -299,7 +295,7 @@ def _description(run: Path) -> Path:
 
 
 def _model_name(run: Path) -> str:
-    return read_spec(_description(run)).name
+    return read_description(_description(run))[0].name
 
 
 def _recorded(run: Path) -> dict[str, Any] | None:

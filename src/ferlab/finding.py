@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import yaml
-
 from ferlab.checks import FerlabError, did_you_mean
+from ferlab.files import read_yaml
 from ferlab.runs import RunFolder
 
 
@@ -90,7 +89,6 @@ def model_name(run: RunFolder) -> str:
     """Return the name in the run's `model.yaml`; an empty one where it cannot be read."""
     folder = model_folder(run)
     try:
-        described = yaml.safe_load((folder or run.model).joinpath("model.yaml").read_text("utf-8"))
-        return str(described["name"])
-    except (OSError, yaml.YAMLError, ValueError, TypeError, KeyError, RecursionError):
+        return str(read_yaml((folder or run.model) / "model.yaml")["name"])
+    except (OSError, FerlabError, KeyError):
         return ""

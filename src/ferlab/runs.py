@@ -1,6 +1,7 @@
 """A run's folder: what lies in it, and whether a configuration may go on in it."""
 
 import contextlib
+import hashlib
 import importlib.metadata
 import json
 import logging
@@ -16,7 +17,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from ferlab.checks import FerlabError
-from ferlab.files import read_yaml, remove_partial, write_json, write_text
+from ferlab.files import read_json, read_yaml, remove_partial, write_json, write_text
 
 PACKAGES = (
     "ferlab",
@@ -28,6 +29,7 @@ PACKAGES = (
     "numpy",
     "scikit-learn",
     "skops",
+    "optuna",
 )
 
 IGNORED = (
@@ -39,6 +41,7 @@ IGNORED = (
     "logger",
     "resume",
     "trainer.progress_bar",
+    "tune.trials",
 )
 """Keys that may differ between a run and its resume: they do not change the result."""
 
@@ -118,12 +121,9 @@ class RunFolder:
         """
         if not self.metrics.exists():
             return None
-        try:
-            metrics: dict[str, float] = json.loads(self.metrics.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise FerlabError(
-                f"{self.metrics} is damaged ({error}); delete it and start again"
-            ) from error
+        metrics = read_json(self.metrics)
+        if not all(isinstance(value, int | float) for value in metrics.values()):
+            raise FerlabError(f"{self.metrics} is damaged (it must hold numbers); delete it")
         return metrics
 
     def recorded_config(self) -> dict[str, Any]:
@@ -133,16 +133,11 @@ class RunFolder:
             FerlabError: there is none, or it is damaged.
         """
         try:
-            config = read_yaml(self.config)
+            return read_yaml(self.config)
         except FileNotFoundError as error:
             raise FerlabError(
                 f"{self.path} has no config.yaml; name the folder of a run"
             ) from error
-        except ValueError as error:
-            raise FerlabError(f"{self.config} is damaged; choose another folder") from error
-        if not isinstance(config, dict):
-            raise FerlabError(f"{self.config} is damaged; choose another folder")
-        return config
 
     def recorded_environment(self) -> dict[str, Any]:
         """Return what `environment.json` holds; empty where there is none.
@@ -151,12 +146,9 @@ class RunFolder:
             FerlabError: it is damaged.
         """
         try:
-            recorded = json.loads(self.environment.read_text(encoding="utf-8"))
+            return read_json(self.environment)
         except FileNotFoundError:
             return {}
-        except ValueError as error:
-            raise FerlabError(f"{self.environment} is damaged; choose another folder") from error
-        return recorded if isinstance(recorded, dict) else {}
 
     def check_configuration(self, config: Mapping[str, Any]) -> None:
         """Make sure that nothing that changes the result differs from what was run here before.
@@ -179,7 +171,13 @@ class RunFolder:
                 f"{self._remedy}"
             )
 
-    def open(self, config: Mapping[str, Any], fixed: Mapping[str, str], device: str) -> None:
+    def open(
+        self,
+        config: Mapping[str, Any],
+        fixed: Mapping[str, str],
+        device: str,
+        shared: bool = False,
+    ) -> None:
         """Take the folder, record the configuration and the environment, and begin to keep the log.
 
         Args:
@@ -187,20 +185,14 @@ class RunFolder:
             fixed: by name, what is not in the configuration and changes the result all the same:
                 the digest of the data, the kind of device, the precision.
             device: as a person knows it; may differ on a resume.
+            shared: whether other processes may have it open too, each in this mode.
 
         Raises:
             FerlabError: another process is writing the folder, or it was begun with another
                 configuration or other `fixed` values.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire(timeout=1)  # a second, for `busy` of another process
-        except Timeout:
-            raise FerlabError(
-                f"{self.path} is being written by another process; wait for it, or {self._remedy}"
-            ) from None
-        self.failure.unlink(missing_ok=True)
-        remove_partial(self.path)
+        if not shared:
+            self._take()
         self.check_configuration(config)  # again: another run may have begun here meanwhile
         if recorded := self.recorded_environment():
             for name, value in fixed.items():
@@ -217,10 +209,32 @@ class RunFolder:
         self._kept.setTarget(file)
         self._kept.flush()
 
+    def _take(self) -> None:
+        """Lock the folder and remove what an earlier process left there that is of no use."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=1)  # a second, for `busy` of another process
+        except Timeout:
+            raise FerlabError(
+                f"{self.path} is being written by another process; wait for it, or {self._remedy}"
+            ) from None
+        self.failure.unlink(missing_ok=True)
+        remove_partial(self.path)
+
 
 def settles_result(key: str) -> bool:
     """Return whether a run's result depends on the value of this dotted key."""
     return not any(key == name or key.startswith(f"{name}.") for name in IGNORED)
+
+
+def digest(*configs: Mapping[str, Any]) -> str:
+    """Return 8 hexadecimal digits that change with anything that changes the results."""
+    leaves = [
+        {key: value for key, value in flatten(config).items() if settles_result(key)}
+        for config in configs
+    ]
+    text = json.dumps(leaves, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
 
 def flatten(config: Mapping[str, Any]) -> dict[str, object]:

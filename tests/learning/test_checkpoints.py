@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import TINY, Outcome
+from interruptions import at_batch
 
 from ferlab.cli import main
 from ferlab.learning import checkpoints
@@ -23,19 +24,6 @@ PREVIOUS = Path("stopped/checkpoints/previous.ckpt")
 OFTEN = ["checkpoint.every=2batches", "hydra.run.dir=stopped"]
 
 
-def at_step(monkeypatch, epoch, batch, action):
-    """Call `action` with the module in the middle of the given batch, once."""
-    step = EmotionClassifier.training_step
-
-    def step_with_action(module, data, batch_idx):
-        if (module.current_epoch, batch_idx) == (epoch, batch):
-            monkeypatch.setattr(EmotionClassifier, "training_step", step)
-            action(module)
-        return step(module, data, batch_idx)
-
-    monkeypatch.setattr(EmotionClassifier, "training_step", step_with_action)
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, session_cache):
     """One training twice: finished, and stopped in its second epoch with two checkpoints."""
@@ -44,7 +32,7 @@ def trained(tmp_path_factory, session_cache):
         patch.setenv("FERLAB_CACHE", str(session_cache))
         patch.chdir(folder)
         assert main(["train", *TINY, "checkpoint.every=2batches", "hydra.run.dir=finished"]) == 0
-        at_step(patch, 1, 3, lambda _: signal.raise_signal(signal.SIGTERM))
+        at_batch(patch, 1, 3, lambda: signal.raise_signal(signal.SIGTERM))
         assert main(["train", *TINY, *OFTEN]) == 130
     return folder
 
@@ -130,7 +118,7 @@ def test_what_is_damaged_after_a_training_is_restored_from_its_last_checkpoint(
     train, outcome, unreported, monkeypatch, name, content
 ):
     Path("stopped", name).write_bytes(content)
-    at_step(monkeypatch, 0, 0, lambda _: pytest.fail("trained again"))
+    at_batch(monkeypatch, 0, 0, lambda: pytest.fail("trained again"))
     status, out, err = train(*OFTEN)
     assert status == 0, err
     assert f"stopped/{name} is damaged" in out
@@ -208,19 +196,23 @@ def test_a_compressed_file_is_not_unpacked(tmp_path):
     assert read_tensors(tmp_path / "packed") is None
 
 
-def spoil(value, name="network.output.bias"):
-    def action(module):
-        with torch.no_grad():
-            module.get_parameter(name)[0] = value
-
-    return action
+def spoil(module, value):
+    with torch.no_grad():
+        module.network.output.bias[0] = value
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_that_is_no_number_stops_the_run_and_names_batch_and_checkpoint(
     train, monkeypatch, value
 ):
-    at_step(monkeypatch, 1, 3, spoil(value))
+    step = EmotionClassifier.training_step
+
+    def spoiling(module, batch, batch_idx):
+        if (module.current_epoch, batch_idx) == (1, 3):
+            spoil(module, value)
+        return step(module, batch, batch_idx)
+
+    monkeypatch.setattr(EmotionClassifier, "training_step", spoiling)
     status, _, err = train(*OFTEN)
     assert status == 1
     assert re.fullmatch(
@@ -240,7 +232,7 @@ def test_weights_that_are_no_numbers_are_not_written_though_the_loss_was_one(tra
     def spoiling(module, epoch, batch, *args, **kwargs):
         step(module, epoch, batch, *args, **kwargs)
         if (epoch, batch) == (0, 3):
-            spoil(float("nan"))(module)
+            spoil(module, float("nan"))
 
     monkeypatch.setattr(EmotionClassifier, "optimizer_step", spoiling)
     before = []
@@ -263,7 +255,7 @@ def test_weights_that_are_lost_in_the_last_batch_are_never_the_best(train, monke
 
     def spoiling(module, outputs, batch, batch_idx):
         if batch_idx == 5:
-            spoil(float("nan"))(module)
+            spoil(module, float("nan"))
         return step(module, outputs, batch, batch_idx)
 
     monkeypatch.setattr(EmotionClassifier, "on_train_batch_end", spoiling)

@@ -128,6 +128,23 @@ def test_cut_weights_are_refused(folder):
         load_network(folder)
 
 
+def test_a_flipped_bit_of_the_weights_is_seen(folder):
+    file = folder / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(FerlabError, match=r"model.safetensors is damaged \(its SHA-256 is not"):
+        load_network(folder)
+
+
+def test_a_model_that_was_written_without_a_checksum_is_read(folder):
+    file = folder / "model.yaml"
+    description = yaml.safe_load(file.read_text())
+    assert len(description.pop("sha256")) == 64
+    file.write_text(yaml.safe_dump(description))
+    load_network(folder)
+
+
 def test_weights_of_another_shape_type_or_name_are_refused(folder):
     file = folder / "model.safetensors"
     weights = load_file(file)

@@ -93,10 +93,10 @@ def test_a_sweep_that_was_cut_off_goes_on_where_it_was(train, monkeypatch):
     assert train("seed=0", "trainer.max_epochs=2", "hydra.run.dir=cut/seed-0")[0] == 0
     at_batch(monkeypatch, 1, 2, cut_power)
     with pytest.raises(PowerCut):
-        train(*SEEDS, "hydra.sweep.dir=cut", "checkpoint.every=1 batch")
+        train(*SEEDS, "hydra.sweep.dir=cut", "checkpoint.every=1batch")
     before = finished_at(Path("cut"))
 
-    assert train(*SEEDS, "hydra.sweep.dir=cut", "checkpoint.every=1 batch")[0] == 0
+    assert train(*SEEDS, "hydra.sweep.dir=cut", "checkpoint.every=1batch")[0] == 0
     assert before.items() < finished_at(Path("cut")).items()
     assert jobs(Path("cut")) == jobs(Path("whole"))
     for name in ("seed-0", "seed-1"):
@@ -139,7 +139,7 @@ def test_a_sweeps_folder_follows_from_its_configuration(tmp_path, monkeypatch):
         return plan("train", ["-m", "seed=0,1", *overrides]).folder.name
 
     first = name()
-    assert name() == name("data.cache=elsewhere", "checkpoint.every=5 min") == first
+    assert name() == name("data.cache=elsewhere", "checkpoint.every=5") == first
     assert name("optimizer.lr=0.1") != first
     shutil.copytree(conf_folder(), tmp_path / "conf")
     monkeypatch.setattr(sweep, "conf_folder", lambda: tmp_path / "conf")
@@ -192,7 +192,7 @@ def test_twelve_jobs_killed_at_three_random_moments_come_to_what_they_would_have
     random_lines = random.Random(0)
     kept: dict[str, int] = {}
     for _ in range(3):
-        process = start(*twelve, "hydra.sweep.dir=killed", "checkpoint.every=1 batch")
+        process = start(*twelve, "hydra.sweep.dir=killed", "checkpoint.every=1batch")
         for _ in range(random_lines.randint(20, 150)):
             process.stdout.readline()
         process.kill()
@@ -200,7 +200,7 @@ def test_twelve_jobs_killed_at_three_random_moments_come_to_what_they_would_have
         assert kept.items() <= finished_at(Path("killed")).items()
         kept = finished_at(Path("killed"))
     assert 0 < len(kept) < 12
-    last = start(*twelve, "hydra.sweep.dir=killed", "checkpoint.every=1 batch")
+    last = start(*twelve, "hydra.sweep.dir=killed", "checkpoint.every=1batch")
     out, _ = last.communicate()
     assert last.returncode == 0, out
     assert kept.items() <= finished_at(Path("killed")).items()

@@ -1,7 +1,6 @@
 """Penultimate features of a trained network: extracted once per split, kept, and read again."""
 
 import hashlib
-import json
 import logging
 import math
 import time
@@ -21,7 +20,7 @@ from ferlab.checks import FerlabError, check_integer
 from ferlab.classical.progress import peak_memory
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.emotions import EMOTIONS
-from ferlab.files import replacing, write_json
+from ferlab.files import read_json, replacing, write_json
 from ferlab.networks.build import LayeredNetwork
 from ferlab.networks.files import WEIGHTS
 
@@ -225,15 +224,21 @@ def _check_finite(values: NDArray[np.float32], split: str) -> None:
 def _read(folder: Path, split: str, manifest: Mapping[str, Any]) -> Arrays | None:
     """Return the features and probabilities in `folder`; None where they do not fit `manifest`."""
     try:
-        recorded = json.loads((folder / f"{split}.json").read_text(encoding="utf-8"))
+        recorded = read_json(folder / f"{split}.json")
         if differing := [key for key in manifest if recorded.get(key) != manifest[key]]:
             other = " and ".join(differing)
             log.info("%-8s features made with other %s are made again", split, other)
             return None
         values = np.load(folder / f"{split}.npy", mmap_mode="r", allow_pickle=False)
-        with np.load(folder / f"{split}.npz", allow_pickle=False) as images:
-            probabilities = images["probabilities"]
         n_images, width = manifest["shape"]
+        with np.load(folder / f"{split}.npz", allow_pickle=False) as images:
+            # by the size that the archive says, before memory is taken for it
+            if (
+                images.zip.getinfo("probabilities.npy").file_size
+                > n_images * len(EMOTIONS) * 4 + 999
+            ):
+                raise ValueError("too many probabilities")
+            probabilities = images["probabilities"]
         whole = (values.shape, probabilities.shape) == (
             (n_images, width),
             (n_images, len(EMOTIONS)),
@@ -242,7 +247,7 @@ def _read(folder: Path, split: str, manifest: Mapping[str, Any]) -> Arrays | Non
             raise ValueError("not what the manifest says")
     except FileNotFoundError:
         return None
-    except (OSError, EOFError, ValueError, KeyError, AttributeError, zipfile.BadZipFile):
+    except (FerlabError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         log.info("%-8s features that are damaged are made again", split)
         return None
     log.info("%-8s %d × %d features are there already", split, *values.shape)

@@ -1,5 +1,6 @@
 """A trained network as two files, all that inference needs: weights and a description."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ def save_network(network: LayeredNetwork, folder: Path) -> None:
     }
     with replacing(folder / WEIGHTS) as partial:
         partial.write_bytes(save(weights))
-    description = yaml.safe_dump(_describe(network.spec), sort_keys=False, allow_unicode=True)
-    write_text(folder / DESCRIPTION, description)
+    description = {**_describe(network.spec), "sha256": _digest(folder / WEIGHTS)}
+    write_text(
+        folder / DESCRIPTION, yaml.safe_dump(description, sort_keys=False, allow_unicode=True)
+    )
 
 
 def load_network(folder: Path) -> LayeredNetwork:
@@ -43,27 +46,30 @@ def load_network(folder: Path) -> LayeredNetwork:
         if not file.is_file():
             raise FerlabError(f"there is no {file}; a model is a folder with both of its files")
     with torch.device("meta"):  # no memory until the weights are known to fit
-        network = LayeredNetwork(read_spec(folder / DESCRIPTION))
+        spec, digest = read_description(folder / DESCRIPTION)
+        network = LayeredNetwork(spec)
     weights = _read_weights(folder / WEIGHTS, network.state_dict())
+    if digest is not None and digest != _digest(folder / WEIGHTS):
+        raise FerlabError(
+            f"{folder / WEIGHTS} is damaged (its SHA-256 is not the one in {DESCRIPTION}); "
+            "copy the folder again"
+        )
     network.to_empty(device="cpu").load_state_dict(weights)
     return network.eval()
 
 
-def read_spec(file: Path) -> NetworkSpec:
-    """Return the checked spec that a `model.yaml` describes.
+def read_description(file: Path) -> tuple[NetworkSpec, object]:
+    """Return what the weights beside a `model.yaml` must fit, and their SHA-256.
+
+    The latter is None where none was written.
 
     Raises:
-        FerlabError: it is missing or damaged, or is not of these classes and images.
+        FerlabError: the file is damaged, or is not of these classes and images.
+        OSError: it cannot be read.
     """
-    try:
-        description = read_yaml(file)
-    except FileNotFoundError as error:
-        raise FerlabError(f"there is no {file}") from error
-    except ValueError as error:
-        raise FerlabError(f"{file} is damaged ({error})") from error
-    if not isinstance(description, dict):
-        raise FerlabError(f"{file} must hold a mapping; got {description!r}")
+    description = read_yaml(file)
     classes, images = (description.pop(key, None) for key in ("classes", "input"))
+    digest = description.pop("sha256", None)
     if classes != list(EMOTIONS):
         raise FerlabError(f"{file}: classes must be {', '.join(EMOTIONS)}; got {classes!r}")
     try:
@@ -76,7 +82,7 @@ def read_spec(file: Path) -> NetworkSpec:
         raise FerlabError(f"{file}: {error}") from None
     if images != (wanted := _describe(spec)["input"]):
         raise FerlabError(f"{file}: input must be {wanted!r}; got {images!r}")
-    return spec
+    return spec, digest
 
 
 def _describe(spec: NetworkSpec) -> dict[str, Any]:
@@ -100,6 +106,12 @@ def _read_weights(file: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
         if there != wanted:
             raise FerlabError(f"{file} does not fit {DESCRIPTION}: {name} is {there}, not {wanted}")
     return weights
+
+
+def _digest(file: Path) -> str:
+    """Return the SHA-256 of a file in hex."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _kind(tensor: Tensor | None) -> str:

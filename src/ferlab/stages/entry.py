@@ -60,11 +60,9 @@ def run_stage(
     try:
         _check_arguments(arguments)
         if not is_sweep(arguments):
-            mistakes: list[str] = []
+            mistakes: list[Exception] = []
             _run_hydra(name, partial(_run, name, task, start, mistakes), arguments)
-            for mistake in mistakes:
-                _fail(mistake)
-            return 1 if mistakes else 0
+            return _fail(_worded(mistakes[0])) if mistakes else 0
         if is_distributed():
             raise FerlabError("a sweep cannot run under torchrun; start each job by itself")
         if not sweeps:
@@ -98,7 +96,7 @@ def _run(
     name: str,
     task: Callable[[DictConfig, RunFolder], Any],
     start: Sequence[str],
-    mistakes: list[str],
+    mistakes: list[Exception],
     config: DictConfig,
 ) -> Any:
     """Run the task in Hydra's folder; under torchrun in that of its first process.
@@ -113,14 +111,14 @@ def _run(
     with RunFolder(path, name) as folder:
         try:
             return task(config, folder)
+        except MISTAKES as error:
+            mistakes.append(error)
+            return None
         except Interrupted as stop:
             overrides = HydraConfig.get().overrides.task
             place = f"hydra.run.dir={os.path.relpath(folder.path)}"
             again = shlex.join([*start, *overrides, place])
             raise Interrupted(f"{stop}; go on with: {again}") from None
-        except MISTAKES as error:
-            mistakes.append(_worded(error))
-            return None
 
 
 def _run_in_sweep(

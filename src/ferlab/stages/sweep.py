@@ -3,11 +3,10 @@
 import csv
 import hashlib
 import itertools
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -19,7 +18,7 @@ from ferlab.checks import FerlabError
 from ferlab.files import write_text
 from ferlab.instantiate import conf_folder
 from ferlab.reporting.jobs import FINISHED, JobRow, describe_jobs, jobs_to_csv
-from ferlab.runs import RunFolder, flatten, settles_result
+from ferlab.runs import RunFolder, digest
 
 OmegaConf.register_new_resolver("ferlab.folder", lambda text: folder_name(text), replace=True)
 
@@ -94,7 +93,9 @@ def plan(stage: str, arguments: Sequence[str]) -> Sweep:
         raise FerlabError("hydra.sweeper must be the basic one, without params; sweep with -m")
     folder = Path(hydra.sweep.dir)
     if "hydra.sweep.dir" not in overrides:
-        folder /= folder_name("_".join([*map(_last_word, swept), _digest(configs)]))
+        folder /= folder_name(
+            "_".join([*map(_last_word, swept), digest(*map(_unresolved, configs))])
+        )
         own.append(f"hydra.sweep.dir={folder}")
     jobs = [
         Job(
@@ -141,15 +142,11 @@ def _last_word(key: str) -> str:
     return re.split(r"[./@]", key)[-1].strip("+~")
 
 
-def _digest(configs: Sequence[DictConfig]) -> str:
-    """Return eight hexadecimal digits of what settles the jobs' results."""
-    settling = []
-    for config in configs:
-        values = OmegaConf.to_container(config, resolve=False)
-        assert isinstance(values, dict)
-        leaves = flatten({str(key): value for key, value in values.items() if key != "hydra"})
-        settling.append({key: str(value) for key, value in leaves.items() if settles_result(key)})
-    return hashlib.sha256(json.dumps(settling, sort_keys=True).encode()).hexdigest()[:8]
+def _unresolved(config: DictConfig) -> dict[str, Any]:
+    """Return a job's configuration without Hydra's own."""
+    values = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items() if key != "hydra"}
 
 
 def _row(job: Job) -> JobRow:

@@ -21,11 +21,11 @@ from ferlab.learning.checkpoints import Checkpoints
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.metrics import best_epoch
 from ferlab.learning.tensorboard import Pictures, RunTensorBoard
-from ferlab.learning.trainer import describe_device, make_trainer
+from ferlab.learning.trainer import describe_device
 from ferlab.networks.files import save_network
 from ferlab.reporting import figures, results
 from ferlab.runs import RunFolder, flatten
-from ferlab.stages.compose import make_classifier, make_data, plain
+from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data, plain
 from ferlab.stages.entry import run_stage
 from ferlab.stages.predict import predict
 
@@ -58,27 +58,8 @@ def train(config: DictConfig, folder: RunFolder) -> float:
     checkpoints = Checkpoints(
         folder.last_checkpoint, folder.best_checkpoint, best, divergence, config.checkpoint.every
     )
-    trainer = make_trainer(
-        folder.path,
-        accelerator=config.trainer.accelerator,
-        precision=config.trainer.precision,
-        max_epochs=config.trainer.max_epochs,
-        gradient_clip=config.trainer.gradient_clip,
-        profiler=config.trainer.profiler,
-        progress_bar=config.trainer.progress_bar,
-        callbacks=[
-            divergence,
-            history,
-            best,
-            Pictures(),
-            *(
-                instantiate(node, f"callbacks.{name}")
-                for name, node in config.callbacks.items()
-                if node is not None
-            ),
-            checkpoints,
-        ],
-    )
+    callbacks = [divergence, history, best, Pictures()]
+    trainer = make_configured_trainer(config, folder.path, callbacks, [checkpoints])
     make_logger = config.logger and instantiate(config.logger, "logger")
 
     log.info("device  %s, precision %s", describe_device(trainer), trainer.precision)
