@@ -1,6 +1,7 @@
 """Collects what runs, evaluations and fitted classifiers came to, out of their folders."""
 
 import csv
+import math
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -109,7 +110,7 @@ def _read(folder: Path, name: str) -> Entry:
         if log == "evaluate.log":
             return _evaluation(config, environment, common)
         return _classifier(folder, common)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise FerlabError(
             f"config.yaml is not one that this version of ferlab knows ({error!r})"
         ) from error
@@ -132,9 +133,9 @@ def _scores(metrics: Mapping[str, float], predictions: Path) -> dict[str, Score]
             if counted is None:
                 counted = _counted(predictions)
             images = counted.get(key)
-        if not 0 <= accuracy <= 1 or (images is not None and images < 1):
+        if not 0 <= accuracy <= 1 or not (images is None or 1 <= images < 1e9):
             raise FerlabError(f"metrics.json says of {key} what cannot be")
-        scores[split] = Score(accuracy, images, metrics.get(f"{key}/macro_f1"))
+        scores[split] = Score(accuracy, _whole(images), metrics.get(f"{key}/macro_f1"))
     if not scores.keys() & {"val", "test"}:
         raise FerlabError("metrics.json has no accuracy that this version of ferlab knows")
     return scores
@@ -174,7 +175,7 @@ def _run(
         macs=macs,
         epochs=_whole(metrics.get("epochs")),
         best_epoch=_whole(metrics.get("best_epoch")),
-        seconds=sum(row["seconds"] for row in history) if history else None,
+        seconds=_seconds(history),
         history=history,
         **common,
     )
@@ -264,11 +265,18 @@ def _history(path: Path) -> list[dict[str, float]]:
     """Return the rows of `history.csv`; none where it is missing or damaged."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return [
+            rows = [
                 {key: float(value) for key, value in row.items()} for row in csv.DictReader(file)
             ]
     except (OSError, ValueError, TypeError):
         return []
+    return rows if all(math.isfinite(row.get("epoch", math.nan)) for row in rows) else []
+
+
+def _seconds(history: Sequence[Mapping[str, float]]) -> float | None:
+    """Return how long all epochs took together; None where that was not recorded."""
+    seconds = sum(row.get("seconds", math.nan) for row in history)
+    return seconds if history and math.isfinite(seconds) else None
 
 
 def _costs(description: Path) -> tuple[int, int]:

@@ -104,3 +104,18 @@ def test_damaged_predictions_are_named(tmp_path, content):
     assert "predictions.npz is damaged" in mistake_of(read_predictions, path)
     path.unlink()
     assert "there is no" in mistake_of(read_predictions, path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "predicted", "said"),
+    [
+        ([0, 9], [0, 1], "unknown classes"),
+        ([0], [0, 1], "columns of different lengths"),
+        ([0.5, 1], [0, 1], ""),
+    ],
+)
+def test_predictions_that_cannot_be_are_refused(tmp_path, labels, predicted, said):
+    path = tmp_path / "predictions.npz"
+    names = np.array(["a", "b"])
+    np.savez(path, test_names=names, test_labels=np.array(labels), test_predicted=predicted)
+    assert f"predictions.npz is damaged (test has {said}" in mistake_of(read_predictions, path)

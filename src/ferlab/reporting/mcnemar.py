@@ -141,6 +141,10 @@ def _judged(
         else:
             predicted = file[f"{split}_probabilities"].argmax(axis=1)
         columns = np.asarray(file[f"{split}_names"]), file[f"{split}_labels"], predicted
+        if len({column.shape for column in columns}) > 1 or columns[0].ndim != 1:
+            raise ValueError(f"{split} has columns of different lengths")
+        if not set(np.unique(columns[1:]).tolist()) <= set(range(len(EMOTIONS))):
+            raise ValueError(f"{split} has unknown classes")
         yield split, columns  # type: ignore[misc]
         for part in ("public", "private", "clean"):
             chosen = np.asarray(file.get(f"{split}_{part}", []), dtype=bool)
