@@ -4,7 +4,7 @@ from math import comb
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mistakes import mistake_of
 
@@ -17,6 +17,7 @@ def judged(names, labels, predicted):
     return np.array(names), np.array(labels), np.array(predicted)
 
 
+@settings(deadline=None)  # the first asks for SciPy
 @given(first=counts, second=counts)
 def test_p_is_the_share_of_coin_flips_at_least_as_uneven(first, second):
     n = first + second
@@ -28,6 +29,7 @@ def test_p_is_the_share_of_coin_flips_at_least_as_uneven(first, second):
     assert Paired(100, first, second).p_value == pytest.approx(expected)
 
 
+@settings(deadline=None)
 @given(first=counts, second=counts, agreed=st.integers(0, 500))
 def test_the_other_way_round_only_the_sign_changes(first, second, agreed):
     n = first + second + agreed + 1
