@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
@@ -18,7 +19,8 @@ from ferlab.checks import FerlabError
 from ferlab.files import write_text
 from ferlab.instantiate import conf_folder
 from ferlab.reporting.jobs import FINISHED, JobRow, describe_jobs, jobs_to_csv
-from ferlab.runs import RunFolder, digest
+from ferlab.runs import RunFolder, digest, flatten, settles_result
+from ferlab.stages.compose import plain
 
 OmegaConf.register_new_resolver("ferlab.folder", lambda text: folder_name(text), replace=True)
 
@@ -115,6 +117,24 @@ def conclude(sweep: Sweep) -> tuple[str, bool]:
     rows = [_row(job) for job in sweep.jobs]
     write_text(sweep.folder / "jobs.csv", jobs_to_csv(rows))
     return describe_jobs(rows), all(row.status == FINISHED for row in rows)
+
+
+def own_values(config: DictConfig) -> dict[str, Any]:
+    """Return what tells this run from others, by name: what its command line sets, in a sweep only
+    what is swept; and its model and optimizer."""
+    hydra = HydraConfig.get()
+    fixed = hydra.job.config.override_dirname.exclude_keys
+    given = OverridesParser.create().parse_overrides(list(hydra.overrides.task))
+    own = [one.key_or_group for one in given if one.get_key_element() not in fixed]
+    groups = {key: hydra.runtime.choices[key] for key in own if key in hydra.runtime.choices}
+    values = {
+        name: value
+        for name, value in flatten(plain(config)).items()
+        if settles_result(name)
+        and any(f"{name}.".startswith(f"{key}.") for key in own if key not in groups)
+    }
+    optimizer = config.optimizer._target_.rpartition(".")[2].lower()
+    return {"model": config.model.name, "optimizer": optimizer, **groups, **values}
 
 
 def _values(override: Override) -> list[str]:

@@ -24,10 +24,11 @@ from ferlab.learning.tensorboard import Pictures, RunTensorBoard
 from ferlab.learning.trainer import describe_device
 from ferlab.networks.files import save_network
 from ferlab.reporting import figures, results
-from ferlab.runs import RunFolder, flatten
+from ferlab.runs import RunFolder
 from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data, plain
 from ferlab.stages.entry import run_stage
 from ferlab.stages.predict import predict
+from ferlab.stages.sweep import own_values
 
 log = logging.getLogger(__name__)
 
@@ -143,12 +144,9 @@ def _finish(
     if isinstance(trainer.logger, RunTensorBoard):
         matrix = figures.draw_confusion_matrix(predicted.confusion, title)
         trainer.logger.log_result(
-            flatten(plain(config)),
+            own_values(config),
             metrics,
             {f"{judged}/confusion": figures.to_image(matrix)},
-            overridden=[
-                text.split("=")[0].strip("+~") for text in HydraConfig.get().overrides.task
-            ],
         )
     write_json(folder.metrics, metrics)
 
