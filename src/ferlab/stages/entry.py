@@ -22,10 +22,9 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
-from ferlab.checks import FerlabError
+from ferlab.checks import FerlabError, Interrupted
 from ferlab.files import write_text
 from ferlab.instantiate import conf_folder
-from ferlab.learning.checkpoints import Interrupted
 from ferlab.learning.processes import from_first, is_distributed, is_first
 from ferlab.runs import RunFolder
 from ferlab.stages.sweep import conclude, is_sweep, plan
