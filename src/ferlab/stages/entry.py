@@ -161,7 +161,7 @@ def _check_arguments(arguments: Sequence[str]) -> None:
         if argument.startswith("--experimental-rerun"):
             raise FerlabError("--experimental-rerun reads a pickle; type the command again instead")
         group, _, choice = argument.partition("=")
-        if not (conf_folder() / group).is_dir():
+        if not group or not (conf_folder() / group).is_dir():
             continue
         if choice.startswith("["):
             raise FerlabError(
