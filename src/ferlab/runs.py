@@ -84,7 +84,8 @@ class RunFolder:
     def __exit__(self, *error: object) -> None:
         logging.getLogger("ferlab").removeHandler(self._kept)
         if isinstance(self._kept.target, logging.Handler):
-            self._kept.target.close()
+            with contextlib.suppress(OSError):  # what a full disk did not take
+                self._kept.target.close()
         self._kept.close()
         if self._lock.is_locked:
             with contextlib.suppress(OSError):  # removed while it is held: nobody else can hold it
@@ -187,6 +188,8 @@ class RunFolder:
                 f"{self.path} is being written by another process; wait for it, or {self._remedy}"
             ) from None
         self.failure.unlink(missing_ok=True)
+        for unfinished in self.path.rglob(".*.partial"):  # of a process that was killed
+            unfinished.unlink()
         self.check_configuration(config)  # again: another run may have begun here meanwhile
         if recorded := self.recorded_environment():
             for name, value in fixed.items():
@@ -198,10 +201,17 @@ class RunFolder:
         else:
             write_json(self.environment, {**describe_environment(), **fixed, "device": device})
         write_text(self.config, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
-        file = logging.FileHandler(self.log, encoding="utf-8")
+        file = _LogFile(self.log, encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
         self._kept.setTarget(file)
         self._kept.flush()
+
+
+class _LogFile(logging.FileHandler):
+    """A log in which a line is missing when the disk is full."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Go on: logging's own would print a traceback for each line."""
 
 
 def settles_result(key: str) -> bool:
