@@ -28,6 +28,15 @@ def test_every_stage_has_its_module_and_configuration(stage, capsys):
     assert ":" in capsys.readouterr().out
 
 
+def test_a_stage_whose_extra_is_not_installed_says_so_in_one_line():
+    code = (
+        "import sys, ferlab.cli; sys.modules['optuna'] = None; sys.exit(ferlab.cli.main(['tune']))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr == "ferlab: tune needs optuna; pip install 'ferlab[tune]'\n"
+
+
 def test_help_does_not_wait_for_torch():
     code = "import sys, ferlab.cli; ferlab.cli.main(['--help']); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -112,6 +112,15 @@ def test_a_folder_that_another_process_writes_is_refused_until_it_dies(begun):
         assert RunFolder(begun.path).busy()
 
 
+def test_what_a_killed_process_left_half_written_is_removed(begun):
+    left = begun.checkpoints / ".last.ckpt.123.partial"
+    left.parent.mkdir()
+    left.write_bytes(b"half")
+    with begun:
+        begun.open(CONFIG, MADE_ON, device="cpu")
+    assert not left.exists()
+
+
 def test_a_lock_is_not_left_in_a_written_folder(begun):
     assert sorted(path.name for path in begun.path.iterdir()) == [
         "config.yaml",

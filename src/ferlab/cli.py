@@ -11,8 +11,12 @@ STAGES = {
     "evaluate": "judge trained networks, or the mean of several, on the test images",
     "extract_and_fit": "fit classifiers of scikit-learn on the features of trained networks",
     "explore": "look at a data set, its split, its augmentation and its defects",
+    "tune": "search for values of train with Optuna; the best ones become a recipe",
     "describe": "print the layers of networks, their shapes, parameters and costs",
 }
+
+EXTRAS = {"optuna": "tune", "plotly": "tune", "filelock": "tune"}
+"""Packages that an extra of ferlab brings, and its name."""
 
 USAGE = "\n".join(
     [
@@ -41,6 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = did_you_mean(stage, STAGES)
         print(f"ferlab: no stage {stage!r}{hint}; the stages are {known}", file=sys.stderr)
         return 1
-    module = importlib.import_module(f"ferlab.stages.{stage}")
+    try:
+        module = importlib.import_module(f"ferlab.stages.{stage}")
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        extra = EXTRAS[error.name]
+        print(f"ferlab: {stage} needs {error.name}; pip install 'ferlab[{extra}]'", file=sys.stderr)
+        return 1
     status: int = module.main(overrides)
     return status

@@ -1,4 +1,4 @@
-"""Finds runs: by folder, by the name of their model, or the latest."""
+"""Finds runs, finished or begun: by folder, by the name of their model, or the latest."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -39,6 +39,34 @@ def find_run(name: str, searched: Iterable[str | Path] = ("outputs",)) -> RunFol
         f"there is no run={name} in {places}{hint}; name a folder, `latest`, or a model that has "
         f"a finished run there ({known})"
     )
+
+
+def find_begun(name: str, searched: Iterable[str | Path] = ("outputs",)) -> RunFolder:
+    """Return the training that was begun, not finished, and that a person means.
+
+    Args:
+        name: a folder; or `latest`, the one that was written last.
+        searched: folders in which trainings are looked for, at any depth.
+
+    Raises:
+        FerlabError: there is no such training, or it is finished.
+    """
+    if name == "latest":
+        begun = [
+            run
+            for place in searched
+            for log in Path(place).rglob("train.log")
+            if not (run := RunFolder(log.parent)).metrics.exists() and run.config.exists()
+        ]
+        if not begun:
+            raise FerlabError(f"no training in {', '.join(map(str, searched))} waits to go on")
+        return max(begun, key=lambda run: run.log.stat().st_mtime_ns)
+    run = RunFolder(Path(name))
+    if not run.config.exists():
+        raise FerlabError(f"resume={name} is not a training; name its folder, or latest")
+    if run.metrics.exists():
+        raise FerlabError(f"resume={name} is finished; start another one, or judge it anew")
+    return run
 
 
 def finished_runs(searched: Iterable[str | Path]) -> Iterator[RunFolder]:

@@ -1,7 +1,9 @@
 """A run's folder: what lies in it, and whether a configuration may go on in it."""
 
 import contextlib
+import hashlib
 import importlib.metadata
+import json
 import logging
 import logging.handlers
 import platform
@@ -15,7 +17,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from ferlab.checks import FerlabError
-from ferlab.files import read_json, read_yaml, write_json, write_text
+from ferlab.files import read_json, read_yaml, remove_partial, write_json, write_text
 
 PACKAGES = (
     "ferlab",
@@ -27,6 +29,7 @@ PACKAGES = (
     "numpy",
     "scikit-learn",
     "skops",
+    "optuna",
 )
 
 IGNORED = (
@@ -36,7 +39,9 @@ IGNORED = (
     "data.source.cache",
     "checkpoint",
     "logger",
+    "resume",
     "trainer.progress_bar",
+    "tune.trials",
 )
 """Keys that may differ between a run and its resume: they do not change the result."""
 
@@ -167,7 +172,13 @@ class RunFolder:
                 f"{self._remedy}"
             )
 
-    def open(self, config: Mapping[str, Any], fixed: Mapping[str, str], device: str) -> None:
+    def open(
+        self,
+        config: Mapping[str, Any],
+        fixed: Mapping[str, str],
+        device: str,
+        shared: bool = False,
+    ) -> None:
         """Take the folder, record the configuration and the environment, and begin to keep the log.
 
         Args:
@@ -175,21 +186,14 @@ class RunFolder:
             fixed: by name, what is not in the configuration and changes the result all the same:
                 the digest of the data, the kind of device, the precision.
             device: as a person knows it; may differ on a resume.
+            shared: whether other processes may have it open too, each in this mode.
 
         Raises:
             FerlabError: another process is writing the folder, or it was begun with another
                 configuration or other `fixed` values.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire(timeout=1)  # a second, for `busy` of another process
-        except Timeout:
-            raise FerlabError(
-                f"{self.path} is being written by another process; wait for it, or {self._remedy}"
-            ) from None
-        self.failure.unlink(missing_ok=True)
-        for unfinished in self.path.rglob(".*.partial"):  # of a process that was killed
-            unfinished.unlink()
+        if not shared:
+            self._take()
         self.check_configuration(config)  # again: another run may have begun here meanwhile
         if recorded := self.recorded_environment():
             for name, value in fixed.items():
@@ -206,6 +210,18 @@ class RunFolder:
         self._kept.setTarget(file)
         self._kept.flush()
 
+    def _take(self) -> None:
+        """Lock the folder and remove what an earlier process left there that is of no use."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=1)  # a second, for `busy` of another process
+        except Timeout:
+            raise FerlabError(
+                f"{self.path} is being written by another process; wait for it, or {self._remedy}"
+            ) from None
+        self.failure.unlink(missing_ok=True)
+        remove_partial(self.path)
+
 
 class _LogFile(logging.FileHandler):
     """A log in which a line is missing when the disk is full."""
@@ -217,6 +233,16 @@ class _LogFile(logging.FileHandler):
 def settles_result(key: str) -> bool:
     """Return whether a run's result depends on the value of this dotted key."""
     return not any(key == name or key.startswith(f"{name}.") for name in IGNORED)
+
+
+def digest(*configs: Mapping[str, Any]) -> str:
+    """Return 8 hexadecimal digits that change with anything that changes the results."""
+    leaves = [
+        {key: value for key, value in flatten(config).items() if settles_result(key)}
+        for config in configs
+    ]
+    text = json.dumps(leaves, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
 
 def flatten(config: Mapping[str, Any]) -> dict[str, object]:

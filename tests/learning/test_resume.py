@@ -124,6 +124,41 @@ def test_the_line_after_a_signal_is_the_command_that_goes_on(
     Outcome(Path("stopped")).assert_equal(undisturbed)
 
 
+@pytest.mark.parametrize("name", ["latest", "outputs/stopped"])
+def test_a_training_goes_on_by_name(train, undisturbed, monkeypatch, capfd, name):
+    at_batch(monkeypatch, 1, 2, lambda: signal.raise_signal(signal.SIGINT))
+    train(*RUN, "hydra.run.dir=outputs/stopped")
+    assert main(["train", f"resume={name}"]) == 0, capfd.readouterr().err
+    Outcome(Path("outputs/stopped")).assert_equal(undisturbed)
+    assert not Path("outputs/train").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["resume=latest"], "no training in outputs waits to go on"),
+        (["resume=nowhere"], "resume=nowhere is not a training; name its folder, or latest"),
+        (["resume=undisturbed"], "resume=undisturbed is finished; start another one"),
+        (["resume=latest", "seed=3"], "goes on with the run's own configuration; leave out seed=3"),
+    ],
+)
+def test_what_cannot_be_gone_on_with_is_refused(undisturbed, capfd, arguments, message):
+    assert main(["train", *arguments]) == 1
+    assert message in capfd.readouterr().err
+    assert not Path("outputs").exists()
+
+
+def test_a_configuration_from_somebody_else_is_not_resumed_where_it_could_run_anything(
+    train, monkeypatch, capfd
+):
+    at_batch(monkeypatch, 0, 2, lambda: signal.raise_signal(signal.SIGINT))
+    train(*RUN, "hydra.run.dir=theirs")
+    config = Path("theirs/config.yaml")
+    config.write_text(config.read_text().replace("torch.optim.Adam", "os.system"))
+    assert main(["train", "resume=theirs"]) == 1
+    assert "names 'os.system', which ferlab does not ship" in capfd.readouterr().err
+
+
 def points(folder):
     """Return (tag, step, value) of every scalar in a folder's TensorBoard files, in order."""
     events = EventAccumulator(folder).Reload()

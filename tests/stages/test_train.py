@@ -145,14 +145,16 @@ def test_tensorboard_shows_the_first_batch_and_the_confusion_at_intervals(train,
     assert (first.width, first.height) == (2 * (16 * 50 - 2), 2 * 48)  # 16 images in one row
 
 
-def test_tensorboard_names_a_swept_layer_among_the_hyperparameters(train):
-    assert train("-m", "model.layers.0.kernel=1,3", "trainer.max_epochs=1")[0] == 0
-    (one, _) = sorted(Path("outputs/sweeps").glob("*/model*"))
+def test_tensorboards_hyperparameters_are_what_is_swept(train):
+    sweep = ["-m", "model.layers.0.kernel=1,3", "optimizer=adam,sgd", "trainer.max_epochs=1"]
+    assert train(*sweep)[0] == 0
+    (one,) = Path("outputs/sweeps").glob("*/model.layers.0.kernel-3_optimizer-sgd")
     events = EventAccumulator(str(one)).Reload()
     content = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
     values = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info.hparams
-    assert values["model.layers.0.kernel"].number_value == 1
-    assert "model.layers.1" not in values
+    assert set(values) == {"model", "optimizer", "model.layers.0.kernel"}
+    assert values["optimizer"].string_value == "sgd"
+    assert values["model.layers.0.kernel"].number_value == 3
 
 
 def test_sgd_trains_too(train):

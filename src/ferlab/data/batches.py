@@ -49,6 +49,8 @@ class TrainBatches:
         seed: the run's seed.
         device: where batches are gathered and augmented.
         crop: side S of a random crop of each image, pixels; None gives whole images.
+        share: (i, n) yields the i-th of n equal parts of each batch, for one of n processes; n
+            divides the batch size.
     """
 
     def __init__(
@@ -61,16 +63,19 @@ class TrainBatches:
         seed: int,
         device: torch.device,
         crop: int | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self._images = images.to(device)
         self._crop = crop
+        self._mine = slice(share[0], None, share[1])
         self._rows = torch.from_numpy(rows)
         self._row_labels = labels.cpu()[self._rows]
         self._augmentation = augmentation
         self._seed = seed
         self._device = device
         self.n_rows = len(rows) + augmentation.n_extra
-        self.batch_size = min(batch_size, self.n_rows)
+        largest = self.n_rows - self.n_rows % share[1]
+        self.batch_size = min(batch_size, largest)
         self._epoch = 0
         self._next_batch = 0
 
@@ -95,7 +100,7 @@ class TrainBatches:
         if alpha := self._augmentation.mixup:
             mixup = plan_mixup(alpha, (len(self), self.batch_size), self._seed, epoch)
             partner = mixup.partner.to(self._device, non_blocking=True)
-            share = mixup.share.to(self._device, non_blocking=True)
+            weight = mixup.share.to(self._device, non_blocking=True)
 
         while self._epoch == epoch:
             index = self._next_batch
@@ -110,10 +115,10 @@ class TrainBatches:
             if self._crop is not None:
                 named = Draws(*draws[index].unbind(dim=1))
                 images = random_crops(images, self._crop, named.window_x, named.window_y)
+            batch = Batch(images, labels[index])
             if alpha:
-                yield Batch(*mix(images, labels[index], partner[index], share[index]))
-            else:
-                yield Batch(images, labels[index])
+                batch = Batch(*mix(*batch, partner[index], weight[index]))
+            yield Batch(batch.images[self._mine], batch.labels[self._mine])
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position: the epoch and the batch that comes next."""

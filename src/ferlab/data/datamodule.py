@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ferlab.augment.targeted import TargetedAugmentation
-from ferlab.checks import check_choice, check_integer, check_number
+from ferlab.checks import FerlabError, check_choice, check_integer, check_number
 from ferlab.data.audit import TEST_SPLITS, Audit
 from ferlab.data.batches import EvalBatches, TrainBatches
 from ferlab.data.splits import stratified_split
@@ -143,6 +143,17 @@ class FaceDataModule(L.LightningDataModule):
         return rows
 
     def train_dataloader(self) -> TrainBatches:
+        """Return the training batches; of several processes, each gets its share of every batch.
+
+        Raises:
+            FerlabError: the batches cannot be divided equally.
+        """
+        rank, n_processes = self._share
+        if self.batch_size % n_processes:
+            raise FerlabError(
+                f"data.batch_size={self.batch_size} cannot be divided among {n_processes} "
+                "processes; make it a multiple"
+            )
         images, labels = self._on_device()
         return TrainBatches(
             images,
@@ -153,10 +164,12 @@ class FaceDataModule(L.LightningDataModule):
             self.seed,
             self._device,
             self.crop,
+            share=(rank, n_processes),
         )
 
     def val_dataloader(self) -> EvalBatches:
-        return self.batches_of(self.train_and_val_rows[1])
+        rank, n_processes = self._share
+        return self.batches_of(self.train_and_val_rows[1][rank::n_processes])
 
     def batches_of(self, rows: NDArray[np.int64]) -> EvalBatches:
         """Return the images of the store at `rows`, in that order, in evaluation batches."""
@@ -166,6 +179,11 @@ class FaceDataModule(L.LightningDataModule):
     @property
     def _device(self) -> torch.device:
         return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+
+    @property
+    def _share(self) -> tuple[int, int]:
+        """The number of this process and that of all."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def _on_device(self) -> tuple[Tensor, Tensor]:
         """Return the store's images and labels on the compute device, moved there once."""

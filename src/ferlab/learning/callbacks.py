@@ -77,7 +77,7 @@ class History(Callback):
         return True
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._write()
+        self._write(trainer)
         self._replay(trainer)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -94,7 +94,7 @@ class History(Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, EmotionClassifier)
         train = pl_module.train_metrics.compute()
-        n_images = int(pl_module.train_metrics.confusion.sum())
+        n_images = int(pl_module.train_metrics.confusion.sum()) * trainer.world_size
         row = {
             "epoch": trainer.current_epoch + 1,
             "train/loss": float(train["loss"]),
@@ -106,7 +106,7 @@ class History(Callback):
             "images_per_second": n_images / self._train_seconds,
         }
         self.rows.append(row)
-        self._write()
+        self._write(trainer)
         self._to_loggers(trainer, row)
         log.info(
             "epoch %3d  train loss %.4f accuracy %.4f  val loss %.4f accuracy %.4f  "
@@ -123,7 +123,9 @@ class History(Callback):
     def _elapsed(self) -> float:
         return self._before + time.perf_counter() - self._started
 
-    def _write(self) -> None:
+    def _write(self, trainer: L.Trainer) -> None:
+        if not trainer.is_global_zero:
+            return
         text = io.StringIO()
         writer = csv.DictWriter(text, HISTORY_COLUMNS, lineterminator="\n")
         writer.writeheader()

@@ -119,31 +119,33 @@ class Checkpoints(Callback):
         self._batches_since += 1
         if trainer.is_last_batch:
             return
-        if (
-            self._signal
+        due = (
+            self._signal is not None
             or self._batches_since >= self._batches
             or time.monotonic() - self._written >= self._seconds
-        ):
+        )
+        # Of several processes all write or none: writing waits for all of them.
+        if trainer.strategy.reduce_boolean_decision(due, all=False):
             self._write(trainer)
-        if self._signal:
-            raise Interrupted(
-                f"stopped by {self._signal.name} after batch {batch_idx + 1} of "
-                f"{trainer.num_training_batches} in epoch {trainer.current_epoch + 1}, "
-                "nothing is lost"
-            )
+            if signalled := self._signalled(trainer):
+                raise Interrupted(
+                    f"stopped by {signalled} after batch {batch_idx + 1} of "
+                    f"{trainer.num_training_batches} in epoch {trainer.current_epoch + 1}, "
+                    "nothing is lost"
+                )
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._has_ended = True
-        self._weights.write(self._best)
+        self._write_best(trainer)
         self._write(trainer)
         self._previous.unlink(missing_ok=True)
         self._restore_handlers()
-        if self._signal:
-            raise Interrupted(f"stopped by {self._signal.name} at the end of the training")
+        if signalled := self._signalled(trainer):
+            raise Interrupted(f"stopped by {signalled} at the end of the training")
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not self._has_ended:  # with the last checkpoint of a training nothing else is called
-            self._weights.write(self._best)
+            self._write_best(trainer)
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
@@ -152,11 +154,27 @@ class Checkpoints(Callback):
 
     def _write(self, trainer: L.Trainer) -> None:
         self._divergence.check(trainer)
-        with replacing(self._last) as partial:
-            trainer.save_checkpoint(partial)
-            if self._last.exists():
-                os.replace(self._last, self._previous)
+        module = trainer.lightning_module
+        assert isinstance(module, EmotionClassifier)
+        with module.train_metrics.sync_context():  # of all processes
+            if trainer.is_global_zero:
+                with replacing(self._last) as partial:
+                    trainer.save_checkpoint(partial)
+                    if self._last.exists():
+                        os.replace(self._last, self._previous)
+            else:
+                trainer.save_checkpoint(self._last)  # takes part, and writes nothing
         self._written, self._batches_since = time.monotonic(), 0
+
+    def _write_best(self, trainer: L.Trainer) -> None:
+        if trainer.is_global_zero:
+            self._weights.write(self._best)
+
+    def _signalled(self, trainer: L.Trainer) -> str:
+        """Return the name of the signal that has reached any of the processes; else empty."""
+        if not trainer.strategy.reduce_boolean_decision(self._signal is not None, all=False):
+            return ""
+        return (self._signal or signal.SIGTERM).name
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._signal = signal.Signals(number)

@@ -35,7 +35,7 @@ class EmotionClassifier(L.LightningModule):
             of the validation images is plain cross-entropy whatever this is.
         monitor: one of MONITORS.
         test_time: what predictions are averaged over, one of TEST_TIME.
-        seed: of dropout, whose masks are a function of (seed, epoch, batch index).
+        seed: of dropout, whose masks are a function of (seed, epoch, batch index, process).
     """
 
     def __init__(
@@ -93,11 +93,16 @@ class EmotionClassifier(L.LightningModule):
         logits: Tensor = self.network(images)
         return logits
 
+    def on_train_start(self) -> None:
+        if not self.trainer.is_global_zero:  # a checkpoint holds the sums of all processes
+            self.train_metrics.reset()
+
     def on_train_epoch_start(self) -> None:
         self.train_metrics.reset()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        torch.manual_seed(mix_seed(self.seed, self.current_epoch, batch_idx, 2))
+        seed = mix_seed(self.seed, self.current_epoch, batch_idx, 2, self.global_rank)
+        torch.manual_seed(seed)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         logits = self(batch.images)

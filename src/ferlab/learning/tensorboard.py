@@ -1,6 +1,6 @@
 """TensorBoard's view of a run, drawn from its history."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,29 +63,22 @@ class RunTensorBoard(TensorBoardLogger):
         hyperparameters: Mapping[str, object],
         metrics: Mapping[str, float],
         images: Mapping[str, NDArray[np.uint8]],
-        overridden: Collection[str] = (),
     ) -> None:
         """Log what a finished run came to: its row in the HPARAMS tab, and images.
 
         Args:
-            hyperparameters: the configuration, flat, plain values.
+            hyperparameters: by name; TensorBoard shows five of them at first.
             metrics: final metrics by name; accuracies and F1 are shown.
             images: uint8 (H, W, 3) by name.
-            overridden: hyperparameters that a person set: shown even where they are of a layer.
         """
         for name, image in images.items():
             self.experiment.add_image(name, image, dataformats="HWC")
-        swept = {
-            name: value
-            for name, value in hyperparameters.items()
-            if name in overridden or not (name.startswith("model.layers") or "_partial_" in name)
-        }
         final = {
             f"hp/{name}": value
             for name, value in metrics.items()
             if name.endswith(("accuracy", "f1"))
         }
-        self.log_hyperparams(swept, final)
+        self.log_hyperparams(dict(hyperparameters), final)
         self.save()
 
     def save(self) -> None:

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.profilers import Profiler, PyTorchProfiler, SimpleProfiler
 
 from ferlab.checks import FerlabError, check_boolean, check_choice, check_integer, check_number
+from ferlab.learning.processes import processes_and_nodes
 from ferlab.learning.progress import ProgressBar
 from ferlab.learning.tensors import CheckpointFile
 
@@ -28,7 +29,7 @@ def make_trainer(
     progress_bar: bool = True,
     callbacks: Sequence[Callback] = (),
 ) -> L.Trainer:
-    """Return a Trainer of one device.
+    """Return a Trainer of one device, or under torchrun of one for each of its processes.
 
     Args:
         folder: what Lightning takes for its root folder; the profile goes there.
@@ -53,12 +54,20 @@ def make_trainer(
         check_choice("trainer.profiler", profiler, PROFILERS)
     progress_bar = progress_bar and sys.stdout.isatty()
     device = _pick_device(accelerator)
+    per_node, n_nodes = processes_and_nodes()
+    if device == "cuda" and per_node > torch.cuda.device_count():
+        raise FerlabError(
+            f"{per_node} processes need as many CUDA devices; this machine has "
+            f"{torch.cuda.device_count()}: start fewer with --nproc-per-node"
+        )
     if precision == "auto":
         precision = "bf16-mixed" if _computes_in_bf16(device) else "32-true"
     return L.Trainer(
         default_root_dir=folder,
         accelerator=device,
-        devices=1,
+        devices=per_node,
+        num_nodes=n_nodes,
+        strategy="ddp" if per_node * n_nodes > 1 else "auto",
         precision=precision,  # type: ignore[arg-type]  # checked above
         max_epochs=max_epochs,
         gradient_clip_val=gradient_clip,

@@ -1,16 +1,21 @@
 """The objects that a configuration names, checked before any image is read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import lightning as L
+from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from ferlab.augment.targeted import TargetedAugmentation
 from ferlab.augment.transforms import make_transforms
 from ferlab.checks import check_integer, check_keys
 from ferlab.data.datamodule import FaceDataModule
+from ferlab.data.store import ImageStore
 from ferlab.instantiate import instantiate
 from ferlab.learning.classifier import EmotionClassifier
+from ferlab.learning.trainer import make_trainer
 from ferlab.networks.build import build_network
 from ferlab.networks.specs import IMAGE_SIZE, parse_model
 
@@ -36,15 +41,19 @@ def make_classifier(config: DictConfig) -> EmotionClassifier:
     )
 
 
-def make_data(config: DictConfig, input_size: int = IMAGE_SIZE) -> FaceDataModule:
+def make_data(
+    config: DictConfig, input_size: int = IMAGE_SIZE, store: ImageStore | None = None
+) -> FaceDataModule:
     """Return the datamodule of the groups data and augment; no image is read yet.
 
     Args:
         config: the stage's.
         input_size: side of what the network sees, pixels.
+        store: what the source would return, where it was read before.
     """
+    read = instantiate(config.data.source, "data.source") if store is None else lambda: store
     return FaceDataModule(
-        source=instantiate(config.data.source, "data.source"),
+        source=read,
         augmentation=make_augmentation(plain(config.augment)),
         batch_size=config.data.batch_size,
         eval_batch_size=config.data.eval_batch_size,
@@ -54,6 +63,34 @@ def make_data(config: DictConfig, input_size: int = IMAGE_SIZE) -> FaceDataModul
         limit=config.data.limit,
         crop=input_size if input_size < IMAGE_SIZE else None,
         seed=config.seed,
+    )
+
+
+def make_configured_trainer(
+    config: DictConfig, folder: Path, first: Sequence[Callback], last: Sequence[Callback]
+) -> L.Trainer:
+    """Return the trainer of the groups trainer and callbacks, its logger left out.
+
+    Args:
+        config: the stage's.
+        folder: the run's.
+        first: called before the configured callbacks.
+        last: called after them.
+    """
+    configured = [
+        instantiate(node, f"callbacks.{name}")
+        for name, node in config.callbacks.items()
+        if node is not None
+    ]
+    return make_trainer(
+        folder,
+        accelerator=config.trainer.accelerator,
+        precision=config.trainer.precision,
+        max_epochs=config.trainer.max_epochs,
+        gradient_clip=config.trainer.gradient_clip,
+        profiler=config.trainer.profiler,
+        progress_bar=config.trainer.progress_bar,
+        callbacks=[*first, *configured, *last],
     )
 
 

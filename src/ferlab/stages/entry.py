@@ -27,6 +27,7 @@ from ferlab.checks import FerlabError
 from ferlab.files import write_text
 from ferlab.instantiate import conf_folder
 from ferlab.learning.checkpoints import Interrupted
+from ferlab.learning.processes import from_first, is_distributed, is_first
 from ferlab.runs import RunFolder
 from ferlab.stages.sweep import conclude, is_sweep, plan
 
@@ -64,6 +65,8 @@ def run_stage(
             mistakes: list[Exception] = []
             _run_hydra(name, partial(_run, name, task, start, mistakes), arguments)
             return _fail(_worded(mistakes[0])) if mistakes else 0
+        if is_distributed():
+            raise FerlabError("a sweep cannot run under torchrun; start each job by itself")
         if not sweeps:
             raise FerlabError(f"{name} cannot be swept with -m; start it once per value")
         sweep = plan(name, arguments)
@@ -98,8 +101,16 @@ def _run(
     mistakes: list[Exception],
     config: DictConfig,
 ) -> Any:
-    """Run the task in Hydra's folder; of a mistake that were raised Hydra would print lines."""
-    with RunFolder(Path(HydraConfig.get().runtime.output_dir), name) as folder:
+    """Run the task in Hydra's folder; under torchrun in that of its first process.
+
+    A mistake is kept for the end: of one that is raised Hydra would print more than a line.
+    """
+    made = Path(HydraConfig.get().runtime.output_dir)
+    path = Path(from_first(str(made)))
+    if path != made:
+        with contextlib.suppress(OSError):
+            made.rmdir()
+    with RunFolder(path, name) as folder:
         try:
             return task(config, folder)
         except MISTAKES as error:
@@ -213,7 +224,7 @@ def _show_log_on_console(prefix: str = "") -> None:
     console = _Console(prefix)
     console.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("ferlab")
-    logger.handlers = [console]
+    logger.handlers = [console if is_first() else logging.NullHandler()]
     logger.setLevel(logging.INFO)
     logger.propagate = False
     # Lightning announces devices that are not used and restored checkpoints; ours say the rest.

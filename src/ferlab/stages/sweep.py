@@ -3,14 +3,14 @@
 import csv
 import hashlib
 import itertools
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
@@ -19,7 +19,8 @@ from ferlab.checks import FerlabError
 from ferlab.files import write_text
 from ferlab.instantiate import conf_folder
 from ferlab.reporting.jobs import FINISHED, JobRow, describe_jobs, jobs_to_csv
-from ferlab.runs import RunFolder, flatten, settles_result
+from ferlab.runs import RunFolder, digest, flatten, settles_result
+from ferlab.stages.compose import plain
 
 OmegaConf.register_new_resolver("ferlab.folder", lambda text: folder_name(text), replace=True)
 
@@ -94,7 +95,9 @@ def plan(stage: str, arguments: Sequence[str]) -> Sweep:
         raise FerlabError("hydra.sweeper must be the basic one, without params; sweep with -m")
     folder = Path(hydra.sweep.dir)
     if "hydra.sweep.dir" not in overrides:
-        folder /= folder_name("_".join([*map(_last_word, swept), _digest(configs)]))
+        folder /= folder_name(
+            "_".join([*map(_last_word, swept), digest(*map(_unresolved, configs))])
+        )
         own.append(f"hydra.sweep.dir={folder}")
     jobs = [
         Job(
@@ -114,6 +117,24 @@ def conclude(sweep: Sweep) -> tuple[str, bool]:
     rows = [_row(job) for job in sweep.jobs]
     write_text(sweep.folder / "jobs.csv", jobs_to_csv(rows))
     return describe_jobs(rows), all(row.status == FINISHED for row in rows)
+
+
+def own_values(config: DictConfig) -> dict[str, Any]:
+    """Return what tells this run from others, by name: what its command line sets, in a sweep only
+    what is swept; and its model and optimizer."""
+    hydra = HydraConfig.get()
+    fixed = hydra.job.config.override_dirname.exclude_keys
+    given = OverridesParser.create().parse_overrides(list(hydra.overrides.task))
+    own = [one.key_or_group for one in given if one.get_key_element() not in fixed]
+    groups = {key: hydra.runtime.choices[key] for key in own if key in hydra.runtime.choices}
+    values = {
+        name: value
+        for name, value in flatten(plain(config)).items()
+        if settles_result(name)
+        and any(f"{name}.".startswith(f"{key}.") for key in own if key not in groups)
+    }
+    optimizer = config.optimizer._target_.rpartition(".")[2].lower()
+    return {"model": config.model.name, "optimizer": optimizer, **groups, **values}
 
 
 def _values(override: Override) -> list[str]:
@@ -141,15 +162,11 @@ def _last_word(key: str) -> str:
     return re.split(r"[./@]", key)[-1].strip("+~")
 
 
-def _digest(configs: Sequence[DictConfig]) -> str:
-    """Return eight hexadecimal digits of what settles the jobs' results."""
-    settling = []
-    for config in configs:
-        values = OmegaConf.to_container(config, resolve=False)
-        assert isinstance(values, dict)
-        leaves = flatten({str(key): value for key, value in values.items() if key != "hydra"})
-        settling.append({key: str(value) for key, value in leaves.items() if settles_result(key)})
-    return hashlib.sha256(json.dumps(settling, sort_keys=True).encode()).hexdigest()[:8]
+def _unresolved(config: DictConfig) -> dict[str, Any]:
+    """Return a job's configuration without Hydra's own."""
+    values = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items() if key != "hydra"}
 
 
 def _row(job: Job) -> JobRow:

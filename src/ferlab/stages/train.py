@@ -8,24 +8,27 @@ from collections.abc import Sequence
 import lightning as L
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from ferlab.checks import FerlabError
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.emotions import EMOTIONS
 from ferlab.files import write_json
-from ferlab.instantiate import instantiate
+from ferlab.finding import find_begun
+from ferlab.instantiate import check_targets, instantiate
 from ferlab.learning.callbacks import BestWeights, Divergence, History
 from ferlab.learning.checkpoints import Checkpoints
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.metrics import best_epoch
 from ferlab.learning.tensorboard import Pictures, RunTensorBoard
-from ferlab.learning.trainer import describe_device, make_trainer
+from ferlab.learning.trainer import describe_device
 from ferlab.networks.files import save_network
 from ferlab.reporting import figures, results
-from ferlab.runs import RunFolder, flatten
-from ferlab.stages.compose import make_classifier, make_data, plain
+from ferlab.runs import RunFolder
+from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data, plain
 from ferlab.stages.entry import run_stage
 from ferlab.stages.predict import predict
+from ferlab.stages.sweep import own_values
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +43,8 @@ def train(config: DictConfig, folder: RunFolder) -> float:
 
     A finished folder returns what it recorded; an interrupted training goes on by itself.
     """
+    if config.resume is not None:
+        return _resume(config)
     values = plain(config)
     folder.check_configuration(values)
     if (recorded := folder.recorded_metrics()) is not None:
@@ -54,43 +59,25 @@ def train(config: DictConfig, folder: RunFolder) -> float:
     checkpoints = Checkpoints(
         folder.last_checkpoint, folder.best_checkpoint, best, divergence, config.checkpoint.every
     )
-    trainer = make_trainer(
-        folder.path,
-        accelerator=config.trainer.accelerator,
-        precision=config.trainer.precision,
-        max_epochs=config.trainer.max_epochs,
-        gradient_clip=config.trainer.gradient_clip,
-        profiler=config.trainer.profiler,
-        progress_bar=config.trainer.progress_bar,
-        callbacks=[
-            divergence,
-            history,
-            best,
-            Pictures(),
-            *(
-                instantiate(node, f"callbacks.{name}")
-                for name, node in config.callbacks.items()
-                if node is not None
-            ),
-            checkpoints,
-        ],
-    )
+    callbacks = [divergence, history, best, Pictures()]
+    trainer = make_configured_trainer(config, folder.path, callbacks, [checkpoints])
     make_logger = config.logger and instantiate(config.logger, "logger")
 
     log.info("device  %s, precision %s", describe_device(trainer), trainer.precision)
     log.info("model   %s, %s parameters", config.model.name, f"{classifier.n_parameters:,}")
     log.info("%s", _describe_splits(data))
-    folder.open(
-        values,
-        {
-            "data": data.store.digest,
-            "accelerator": trainer.strategy.root_device.type,
-            "precision": trainer.precision,
-        },
-        device=describe_device(trainer),
-    )
-    if make_logger is not None:
-        trainer.logger = make_logger(save_dir=folder.path)
+    if trainer.is_global_zero:  # of several processes the first one writes
+        folder.open(
+            values,
+            {
+                "data": data.store.digest,
+                "accelerator": trainer.strategy.root_device.type,
+                "precision": trainer.precision,
+            },
+            device=describe_device(trainer),
+        )
+        if make_logger is not None:
+            trainer.logger = make_logger(save_dir=folder.path)
 
     # Where the best weights lie, the training had ended; what comes after it had not.
     has_ended = folder.best_checkpoint.exists() and best.read(folder.best_checkpoint, classifier)
@@ -102,6 +89,22 @@ def train(config: DictConfig, folder: RunFolder) -> float:
     metrics = _finish(config, folder, trainer, classifier, data, history)
     log.info("folder: %s", os.path.relpath(folder.path))
     return metrics[config.monitor]
+
+
+def _resume(config: DictConfig) -> float:
+    """Go on with the training that `resume` names, by its own configuration."""
+    others = [text for text in HydraConfig.get().overrides.task if not text.startswith("resume=")]
+    if others:
+        raise FerlabError(
+            f"resume={config.resume} goes on with the run's own configuration; "
+            f"leave out {others[0]}"
+        )
+    begun = find_begun(str(config.resume))
+    recorded = begun.recorded_config()
+    check_targets(recorded, str(begun.config))
+    log.info("going on with %s", os.path.relpath(begun.path))
+    with RunFolder(begun.path) as folder:
+        return train(OmegaConf.create(recorded), folder)
 
 
 def _finish(
@@ -128,6 +131,8 @@ def _finish(
         **results.measure(predictions),
     }
 
+    if not trainer.is_global_zero:
+        return metrics
     save_network(classifier.network, folder.model)
     results.write_predictions(predictions, folder.predictions)
     judged, predicted = list(predictions.items())[-1]
@@ -139,12 +144,9 @@ def _finish(
     if isinstance(trainer.logger, RunTensorBoard):
         matrix = figures.draw_confusion_matrix(predicted.confusion, title)
         trainer.logger.log_result(
-            flatten(plain(config)),
+            own_values(config),
             metrics,
             {f"{judged}/confusion": figures.to_image(matrix)},
-            overridden=[
-                text.split("=")[0].strip("+~") for text in HydraConfig.get().overrides.task
-            ],
         )
     write_json(folder.metrics, metrics)
 

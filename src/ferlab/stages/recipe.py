@@ -1,0 +1,67 @@
+"""A configuration of train as a file of `conf/experiment`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import hydra
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from ferlab.runs import settles_result
+
+_NOT_OF_A_RECIPE = ("experiment", "debug", "logger", "tune")
+
+
+def write_recipe(config: DictConfig, comment: Sequence[str]) -> str:
+    """Return the text of an experiment that composes to `config`.
+
+    It names the groups of this process's configuration, and then each value that differs from
+    theirs; where the data lie and what else does not change the result is left out.
+
+    Args:
+        config: train's, with its interpolations.
+        comment: lines to open with.
+    """
+    groups = {
+        group: choice
+        for group, choice in reversed(HydraConfig.get().runtime.choices.items())
+        if choice and group not in _NOT_OF_A_RECIPE and "/" not in group and "@" not in group
+    }
+    usual = hydra.compose("train", [f"{group}={choice}" for group, choice in groups.items()])
+    recipe = {
+        "defaults": [{f"override /{group}": choice} for group, choice in groups.items()],
+        **_nested(_differences(_raw(usual), _raw(config))),
+    }
+    text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=100)
+    return "\n".join(["# @package _global_", *(f"# {line}" for line in comment), text])
+
+
+def _raw(config: DictConfig) -> Any:
+    return OmegaConf.to_container(config, resolve=False)
+
+
+def _differences(
+    usual: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any]]:
+    """Yield dotted key and value of all that differs; a list is one value."""
+    for key, value in wanted.items():
+        name = f"{prefix}{key}"
+        if not settles_result(name):
+            continue
+        before = usual.get(key)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            yield from _differences(before, value, f"{name}.")
+        elif key not in usual or value != before:
+            yield name, value
+
+
+def _nested(leaves: Iterator[tuple[str, Any]]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for name, value in leaves:
+        *parents, key = name.split(".")
+        place = nested
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[key] = value
+    return nested

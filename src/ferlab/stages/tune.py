@@ -1,0 +1,201 @@
+"""`ferlab tune`: trainings that differ in a few values, chosen by Optuna; the best as a recipe."""
+
+import gc
+import logging
+import os
+import shlex
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import optuna
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from optuna.trial import FrozenTrial
+
+from ferlab.checks import FerlabError, check_integer
+from ferlab.data.store import ImageStore
+from ferlab.files import write_json, write_text
+from ferlab.learning.metrics import MONITORS
+from ferlab.learning.trainer import describe_device
+from ferlab.reporting.search_page import write_search_page
+from ferlab.reporting.trials import Trials, best_epoch, describe_trial
+from ferlab.runs import RunFolder, digest, flatten
+from ferlab.search.epochs import EpochReport, StopOnSignal
+from ferlab.search.space import parse_space
+from ferlab.search.study import Search, make_pruner, n_begun
+from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data, plain
+from ferlab.stages.entry import run_stage
+from ferlab.stages.recipe import write_recipe
+
+log = logging.getLogger(__name__)
+
+
+def main(overrides: Sequence[str] | None = None) -> int:
+    """Run the stage with these overrides, or those of the command line; return the exit status."""
+    OmegaConf.register_new_resolver("digest", _digest, replace=True)
+    arguments = sys.argv[1:] if overrides is None else overrides
+    return run_stage("tune", tune, arguments, sweeps=False)
+
+
+def tune(config: DictConfig, folder: RunFolder) -> float:
+    """Carry out trials until there are `tune.trials`; return the best one's value.
+
+    Further processes in the same folder take trials of the same study. No trial is judged on the
+    test images.
+    """
+    values = plain(config)
+    folder.check_configuration(values)
+    n_trials = check_integer("tune.trials", config.tune.trials, at_least=1)
+    recorded = folder.recorded_metrics()
+    if recorded is not None and recorded["trials"] >= n_trials:
+        log.info("finished before, nothing to do: %s", os.path.relpath(folder.path))
+        return recorded[config.monitor]
+
+    # What is wrong in the configuration is met here, before any image is read.
+    space = parse_space(values["tune"]["space"], flatten(_of_train(values)))
+    pruner = make_pruner(
+        config.tune.pruner, config.tune.startup, config.tune.warmup, config.trainer.max_epochs
+    )
+    classifier = make_classifier(config)
+    data = make_data(config, classifier.network.input_size)
+    trainer = make_configured_trainer(config, folder.path, [], [])
+    log.info("device  %s, precision %s", describe_device(trainer), trainer.precision)
+    folder.open(
+        values,
+        {
+            "data": data.store.digest,
+            "accelerator": trainer.strategy.root_device.type,
+            "precision": trainer.precision,
+        },
+        device=describe_device(trainer),
+        shared=True,
+    )
+    direction = MONITORS[config.monitor]
+    search = Search(folder.path, space, direction, pruner, config.tune.startup, config.seed)
+    with StopOnSignal() as stop:
+        objective = _Objective(config, folder, data.store, search, stop)
+        for trial in search.trials(n_trials, objective, meanwhile=stop.check):
+            log.info("%s", describe_trial(trial, direction))
+            gc.collect()  # Lightning's circles hold the network and its data
+            stop.check()
+    return _finish(config, folder, search.study, trainer)
+
+
+class _Objective:
+    """What a trial's values come to: the best epoch of a training, judged on validation alone."""
+
+    def __init__(
+        self,
+        config: DictConfig,
+        folder: RunFolder,
+        store: ImageStore,
+        search: Search,
+        stop: StopOnSignal,
+    ) -> None:
+        self._config = config
+        self._folder = folder
+        self._store = store
+        self._search = search
+        self._stop = stop
+        self._threads = torch.get_num_threads()
+
+    def __call__(self, trial: optuna.Trial) -> float:
+        torch.set_num_threads(max(1, self._threads // self._search.n_running()))
+        config = _varied(self._config, trial.params)
+        classifier = make_classifier(config)
+        data = make_data(config, classifier.network.input_size, self._store)
+        report = EpochReport(trial, config.monitor)
+        trainer = make_configured_trainer(config, self._folder.path, [], [report, self._stop])
+        classifier.loss.balance(data.epoch_class_counts())
+        try:
+            trainer.fit(classifier, datamodule=data)
+        except torch.OutOfMemoryError as error:
+            raise FerlabError("the device has not enough memory for it") from error
+        return report.best
+
+
+def _finish(
+    config: DictConfig, folder: RunFolder, study: optuna.Study, trainer: L.Trainer
+) -> float:
+    """Write and say what came out, and return the best trial's value."""
+    metric = config.monitor
+    trials = Trials(study.get_trials(deepcopy=False), metric, MONITORS[metric])
+    write_text(folder.path / "trials.csv", trials.to_csv())
+    log.info("\n%s\n", trials.format(n=10))
+    if not trials.counts["complete"]:
+        raise FerlabError(
+            f"no trial came to its end, {os.path.relpath(folder.path)}/trials.csv says why; "
+            "change tune.space"
+        )
+    best = study.best_trial
+    n_trials = n_begun(trials.trials)
+    title = f"Search: Model {config.model.name}, {config.data.title}, {n_trials} trials"
+    write_search_page(folder.path / "index.html", title, study, trials)
+    recipe = folder.path / "best.yaml"
+    device = describe_device(trainer)
+    comment = _comment(config, recipe, best, n_trials, trials.describe_counts(), device)
+    write_text(recipe, write_recipe(_varied(config, best.params), comment))
+    epoch, value = best_epoch(best, MONITORS[metric])
+    write_json(
+        folder.metrics,
+        {
+            "trials": n_trials,
+            **trials.counts,
+            "best_trial": best.number,
+            "epochs": len(best.intermediate_values),
+            "best_epoch": epoch,
+            metric: value,
+        },
+    )
+    log.info("plots:  %s", os.path.relpath(folder.path / "index.html"))
+    log.info(
+        "recipe: %s; train it with\n"
+        "  cp %s conf/experiment/best.yaml && python train.py experiment=best",
+        *[os.path.relpath(recipe)] * 2,
+    )
+    return value
+
+
+def _comment(
+    config: DictConfig, recipe: Path, best: FrozenTrial, n_trials: int, counts: str, device: str
+) -> list[str]:
+    """Return what the recipe opens with: how to train it, what it reached, and how it was found."""
+    epoch, value = best_epoch(best, MONITORS[config.monitor])
+    assert best.duration is not None
+    overrides = shlex.join(HydraConfig.get().overrides.task)
+    story = (
+        f"{config.monitor} {value:.4f} at epoch {epoch} of {len(best.intermediate_values)}, on "
+        f"{config.data.title}, in {best.duration.total_seconds():.1f} s on {device}: trial "
+        f"{best.number} of {n_trials} ({counts}). The validation images chose it out of all these, "
+        "so expect less on others; test images were not looked at. Found with:"
+    )
+    return [
+        f"cp {os.path.relpath(recipe)} conf/experiment/best.yaml",
+        "python train.py experiment=best",
+        *textwrap.wrap(story, 98),
+        f"ferlab tune {overrides}".strip(),
+    ]
+
+
+def _varied(config: DictConfig, params: Mapping[str, Any]) -> DictConfig:
+    """Return train's configuration with a trial's values; what interpolates them follows."""
+    varied = OmegaConf.masked_copy(config, list(_of_train(config)))
+    for key, value in params.items():
+        OmegaConf.update(varied, key, value)
+    return varied
+
+
+def _of_train(config: Mapping[Any, Any]) -> dict[Any, Any]:
+    return {key: config[key] for key in config if key != "tune"}
+
+
+def _digest(*, _root_: DictConfig) -> str:
+    """Return what the name of the study's folder ends in: another configuration, another study."""
+    return digest(
+        plain(OmegaConf.masked_copy(_root_, [str(key) for key in _root_ if key != "hydra"]))
+    )
