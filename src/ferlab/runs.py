@@ -89,7 +89,8 @@ class RunFolder:
     def __exit__(self, *error: object) -> None:
         logging.getLogger("ferlab").removeHandler(self._kept)
         if isinstance(self._kept.target, logging.Handler):
-            self._kept.target.close()
+            with contextlib.suppress(OSError):  # what a full disk did not take
+                self._kept.target.close()
         self._kept.close()
         if self._lock.is_locked:
             with contextlib.suppress(OSError):  # removed while it is held: nobody else can hold it
@@ -204,7 +205,7 @@ class RunFolder:
         else:
             write_json(self.environment, {**describe_environment(), **fixed, "device": device})
         write_text(self.config, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
-        file = logging.FileHandler(self.log, encoding="utf-8")
+        file = _LogFile(self.log, encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
         self._kept.setTarget(file)
         self._kept.flush()
@@ -220,6 +221,13 @@ class RunFolder:
             ) from None
         self.failure.unlink(missing_ok=True)
         remove_partial(self.path)
+
+
+class _LogFile(logging.FileHandler):
+    """A log in which a line is missing when the disk is full."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Go on: logging's own would print a traceback for each line."""
 
 
 def settles_result(key: str) -> bool:

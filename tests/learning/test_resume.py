@@ -3,6 +3,7 @@
 import re
 import shlex
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from ferlab.cli import main
 from ferlab.files import replacing
 from ferlab.learning import checkpoints, tensors
+from ferlab.learning.progress import ProgressBar
 from ferlab.stages import train as stage
 
 # All that has a state: dropout, normalisation, moments, plateau, early stopping, best weights.
@@ -187,3 +189,40 @@ def test_averaged_weights_and_schedules_by_batch_go_on_too(train, monkeypatch, p
     status, _, err = train(*AVERAGED, "hydra.run.dir=stopped")
     assert status == 0, err
     Outcome(Path("stopped")).assert_equal(Outcome(Path("whole")))
+
+
+def test_a_second_signal_leaves_at_once(train, monkeypatch):
+    def twice():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    at_batch(monkeypatch, 0, 2, twice)
+    status, _, err = train(*RUN, "hydra.run.dir=stopped")
+    assert status == 130
+    assert "SIGINT: saving first; once more stops at once" in err
+    assert "interrupted; the same command into the same folder goes on" in err
+    assert not Path("stopped/checkpoints").exists()
+
+
+def test_the_progress_bar_goes_on_where_it_was(train, monkeypatch):
+    shown = []
+    end = ProgressBar.on_train_batch_end
+
+    def noting(bar, trainer, module, *args):
+        end(bar, trainer, module, *args)
+        count = bar.train_progress_bar.n, bar.train_progress_bar.total
+        shown.append((bar.train_progress_bar.desc, *count, bar.get_metrics(trainer, module)))
+
+    monkeypatch.setattr(ProgressBar, "on_train_batch_end", noting)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    run = ["data.batch_size=4", "trainer.max_epochs=2"]  # the bar is drawn every 10 batches
+    assert train(*run, "hydra.run.dir=whole")[0] == 0
+    whole = shown.copy()
+    assert ("epoch 2: ", 20, 24, whole[44][3]) == whole[44]
+    shown.clear()
+    at_batch(monkeypatch, 1, 13, lambda: signal.raise_signal(signal.SIGTERM))
+    assert train(*run, "hydra.run.dir=stopped")[0] == 130
+    assert train(*run, "hydra.run.dir=stopped")[0] == 0
+    del whole[24 + 13]  # the batch after which it stopped, before the bar heard of it
+    assert [state[3] for state in shown] == [state[3] for state in whole]
+    assert [state for state in shown if state[1] == 20] == [s for s in whole if s[1] == 20]

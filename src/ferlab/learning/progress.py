@@ -33,6 +33,14 @@ class ProgressBar(TQDMProgressBar):
         super().on_train_epoch_start(trainer)
         self.train_progress_bar.set_description(f"epoch {trainer.current_epoch + 1}")
 
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: object, batch_idx: int
+    ) -> None:
+        # In the epoch in which a training is resumed Lightning does not begin the bar.
+        if self.train_progress_bar.total is None:
+            self.on_train_epoch_start(trainer)
+            self.train_progress_bar.initial = self.train_progress_bar.n = batch_idx
+
     def get_metrics(
         self, trainer: L.Trainer, pl_module: L.LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:

@@ -45,6 +45,19 @@ class RunTensorBoard(TensorBoardLogger):
             events.unlink()
         self.experiment.add_custom_scalars(_LAYOUT)
 
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log values by name, as Lightning's does.
+
+        Raises:
+            OSError: they cannot be written; Lightning's own would say that the values are wrong.
+        """
+        try:
+            super().log_metrics(metrics, step)
+        except ValueError as error:
+            if isinstance(error.__cause__, OSError):
+                raise error.__cause__ from None
+            raise
+
     def log_result(
         self,
         hyperparameters: Mapping[str, object],

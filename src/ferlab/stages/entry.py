@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 import textwrap
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -194,6 +195,12 @@ def _worded(error: Exception) -> str:
     return worded if isinstance(error, MISTAKES) else f"{type(error).__name__}: {worded}"
 
 
+def _failed_in_thread(failure: threading.ExceptHookArgs) -> None:
+    """Show the traceback, but of a full disk: TensorBoard's writer says that to its caller too."""
+    if not issubclass(failure.exc_type, OSError):
+        threading.__excepthook__(failure)
+
+
 class _Console(logging.Handler):
     """Writes messages to standard output, above a progress bar where one is shown.
 
@@ -221,6 +228,7 @@ def _show_log_on_console(prefix: str = "") -> None:
     logger.propagate = False
     # Lightning announces devices that are not used and restored checkpoints; ours say the rest.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    threading.excepthook = _failed_in_thread
     warnings.filterwarnings("ignore", module="lightning", message=".*LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*even kernel lengths.*")  # fernet's are 4×4
     warnings.filterwarnings("ignore", message="Experiment logs directory")  # of logger=csv
