@@ -8,7 +8,7 @@ from typing import Any
 import hydra.utils
 import yaml
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from ferlab.checks import FerlabError
 
@@ -19,6 +19,13 @@ def conf_folder() -> Path:
     """Return the folder of the configuration: inside the wheel, else the checkout's."""
     installed = _PACKAGE / "conf"
     return installed if installed.is_dir() else _PACKAGE.parents[1] / "conf"
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """Return the resolved configuration as plain Python values."""
+    values = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
 
 
 def instantiate(config: DictConfig | Mapping[str, Any], group: str, **arguments: Any) -> Any:

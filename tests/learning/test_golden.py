@@ -16,11 +16,10 @@ from torch import Tensor, nn
 from ferlab.data.batches import Batch
 from ferlab.emotions import EMOTIONS
 from ferlab.files import write_json
-from ferlab.instantiate import conf_folder, instantiate
+from ferlab.instantiate import conf_folder, instantiate, plain
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.networks.build import LayeredNetwork, build_network
 from ferlab.networks.specs import parse_model
-from ferlab.stages.compose import plain
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 MODELS = ("A", "B", "C", "D", "E", "F")

@@ -6,14 +6,14 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from ferlab.checks import FerlabError, check_choice
 from ferlab.collecting import LeftOut, collect
 from ferlab.files import write_json, write_text
 from ferlab.finding import find_run
+from ferlab.instantiate import plain
 from ferlab.reporting import comparison, comparison_page, page
 from ferlab.reporting.entries import COLUMNS, HIGHER_IS_BETTER, choose, ordered, over_seeds
 from ferlab.reporting.mcnemar import PairTest, compare_judged, read_predictions
@@ -45,7 +45,7 @@ def main(overrides: Sequence[str] | None = None) -> int:
 
 def compare(config: DictConfig, folder: RunFolder) -> None:
     """Write `index.html`, `runs.csv` and `runs.md`, anew each time: the runs may have changed."""
-    values: Any = OmegaConf.to_container(config, resolve=True)
+    values = plain(config)
     folder.check_configuration(values)
     where, sort = values["where"], check_choice("sort", values["sort"], COLUMNS)
     searched = _searched(values["runs"])

@@ -6,25 +6,18 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from ferlab.augment.targeted import TargetedAugmentation
 from ferlab.augment.transforms import make_transforms
 from ferlab.checks import check_integer, check_keys
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.data.store import ImageStore
-from ferlab.instantiate import instantiate
+from ferlab.instantiate import instantiate, plain
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.trainer import make_trainer
 from ferlab.networks.build import build_network
 from ferlab.networks.specs import IMAGE_SIZE, parse_model
-
-
-def plain(config: DictConfig) -> dict[str, Any]:
-    """Return the resolved configuration as plain Python values."""
-    values = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items()}
 
 
 def make_classifier(config: DictConfig) -> EmotionClassifier:

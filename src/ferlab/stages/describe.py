@@ -9,13 +9,13 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from ferlab.checks import FerlabError, check_choice, did_you_mean
+from ferlab.instantiate import plain
 from ferlab.networks.shapes import as_text
 from ferlab.networks.specs import NetworkSpec, parse_model
 from ferlab.networks.summary import summarise
 from ferlab.reporting.aligned import FORMATS
 from ferlab.reporting.layers import Layer, format_network, format_side_by_side
 from ferlab.runs import RunFolder
-from ferlab.stages.compose import plain
 from ferlab.stages.entry import run_stage
 
 log = logging.getLogger(__name__)

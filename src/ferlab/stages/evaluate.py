@@ -10,12 +10,12 @@ from omegaconf import DictConfig
 from ferlab.checks import FerlabError
 from ferlab.files import write_json
 from ferlab.finding import model_folder
+from ferlab.instantiate import plain
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.trainer import describe_device, make_trainer
 from ferlab.networks.files import load_network
 from ferlab.reporting import results
 from ferlab.runs import RunFolder
-from ferlab.stages.compose import plain
 from ferlab.stages.entry import run_stage
 from ferlab.stages.predict import predict
 from ferlab.stages.recorded import named_runs, recorded_data

@@ -20,9 +20,10 @@ from ferlab.data.datamodule import FaceDataModule
 from ferlab.data.store import SPLITS
 from ferlab.emotions import EMOTIONS
 from ferlab.files import write_json
+from ferlab.instantiate import plain
 from ferlab.reporting import exploration, faces, figures, page
 from ferlab.runs import RunFolder
-from ferlab.stages.compose import make_data, plain
+from ferlab.stages.compose import make_data
 from ferlab.stages.entry import run_stage
 
 log = logging.getLogger(__name__)

@@ -13,11 +13,10 @@ from ferlab.checks import FerlabError, check_integer, check_keys
 from ferlab.classical.fit import Recipe
 from ferlab.files import write_json, write_text
 from ferlab.finding import model_name
-from ferlab.instantiate import instantiate
+from ferlab.instantiate import instantiate, plain
 from ferlab.learning.trainer import describe_device, make_trainer
 from ferlab.reporting.extractors import ALONE, extractors_to_csv, format_extractors
 from ferlab.runs import RunFolder, flatten
-from ferlab.stages.compose import plain
 from ferlab.stages.entry import run_stage
 from ferlab.stages.recorded import named_runs
 from ferlab.stages.study import Study

@@ -11,9 +11,9 @@ from ferlab.checks import FerlabError
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.data.sources import fer2013
 from ferlab.finding import find_run
-from ferlab.instantiate import check_targets, instantiate
+from ferlab.instantiate import check_targets, instantiate, plain
 from ferlab.runs import RunFolder
-from ferlab.stages.compose import make_augmentation, plain
+from ferlab.stages.compose import make_augmentation
 
 
 def named_runs(config: DictConfig) -> list[RunFolder]:

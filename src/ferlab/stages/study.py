@@ -15,10 +15,10 @@ from ferlab.classical.fit import Fitted, Recipe, fit, save_pipeline
 from ferlab.classical.progress import peak_memory, with_clock
 from ferlab.files import write_json
 from ferlab.finding import model_folder
+from ferlab.instantiate import plain
 from ferlab.networks.files import load_network
 from ferlab.reporting import results
 from ferlab.runs import RunFolder
-from ferlab.stages.compose import plain
 from ferlab.stages.recorded import recorded_data
 
 log = logging.getLogger(__name__)

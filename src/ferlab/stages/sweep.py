@@ -17,10 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from ferlab.checks import FerlabError
 from ferlab.files import write_text
-from ferlab.instantiate import conf_folder
+from ferlab.instantiate import conf_folder, plain
 from ferlab.reporting.jobs import FINISHED, JobRow, describe_jobs, jobs_to_csv
 from ferlab.runs import RunFolder, digest, flatten, settles_result
-from ferlab.stages.compose import plain
 
 OmegaConf.register_new_resolver("ferlab.folder", lambda text: folder_name(text), replace=True)
 

@@ -15,7 +15,7 @@ from ferlab.data.datamodule import FaceDataModule
 from ferlab.emotions import EMOTIONS
 from ferlab.files import write_json
 from ferlab.finding import find_begun
-from ferlab.instantiate import check_targets, instantiate
+from ferlab.instantiate import check_targets, instantiate, plain
 from ferlab.learning.callbacks import BestWeights, Divergence, History
 from ferlab.learning.checkpoints import Checkpoints
 from ferlab.learning.classifier import EmotionClassifier
@@ -25,7 +25,7 @@ from ferlab.learning.trainer import describe_device
 from ferlab.networks.files import save_network
 from ferlab.reporting import figures, results
 from ferlab.runs import RunFolder
-from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data, plain
+from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data
 from ferlab.stages.entry import run_stage
 from ferlab.stages.predict import predict
 from ferlab.stages.sweep import own_values

@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial
 from ferlab.checks import FerlabError, check_integer
 from ferlab.data.store import ImageStore
 from ferlab.files import write_json, write_text
+from ferlab.instantiate import plain
 from ferlab.learning.metrics import MONITORS
 from ferlab.learning.trainer import describe_device
 from ferlab.reporting.search_page import write_search_page
@@ -28,7 +29,7 @@ from ferlab.runs import RunFolder, digest, flatten
 from ferlab.search.epochs import EpochReport, StopOnSignal
 from ferlab.search.space import parse_space
 from ferlab.search.study import Search, make_pruner, n_begun
-from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data, plain
+from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data
 from ferlab.stages.entry import run_stage
 from ferlab.stages.recipe import write_recipe
 
