@@ -3,15 +3,10 @@
 import csv
 import math
 import os
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
-
-import numpy as np
 
 from ferlab.checks import FerlabError
 from ferlab.files import read_yaml
@@ -19,7 +14,8 @@ from ferlab.instantiate import conf_folder
 from ferlab.networks.files import DESCRIPTION, WEIGHTS, read_description
 from ferlab.networks.specs import NetworkSpec
 from ferlab.networks.summary import summarise
-from ferlab.reporting.entries import SPLITS, TRAINED, Entry, Score
+from ferlab.reporting.entries import SPLITS, Entry, Score, with_details
+from ferlab.reporting.mcnemar import read_predictions
 from ferlab.runs import RunFolder, flatten, settles_result
 
 LeftOut = dict[str, str]
@@ -58,7 +54,7 @@ def collect(searched: Iterable[str]) -> tuple[list[Entry], LeftOut]:
             left_out[name] = " ".join(reason.split())
         except OSError as error:  # a folder may vanish or be closed to us
             left_out[name] = str(error.strerror or error)
-    return _with_details(entries), left_out
+    return with_details(entries), left_out
 
 
 def _folders(searched: Iterable[str]) -> Iterator[Path]:
@@ -144,18 +140,10 @@ def _scores(metrics: Mapping[str, float], predictions: Path) -> dict[str, Score]
 def _counted(predictions: Path) -> dict[str, int]:
     """Return the images per split and part in a `predictions.npz`; none where it is damaged."""
     try:
-        with np.load(predictions, allow_pickle=False) as file:
-            counts = {
-                split: len(file[f"{split}_labels"])
-                for split in ("val", "test")
-                if f"{split}_labels" in file
-            }
-            for part in ("public", "private", "clean"):
-                if f"test_{part}" in file:
-                    counts[f"test/{part}"] = int(np.count_nonzero(file[f"test_{part}"]))
-            return counts
-    except (OSError, ValueError, KeyError, BadZipFile):
+        judged = read_predictions(predictions)
+    except FerlabError:
         return {}
+    return {split: len(labels) for split, (_, labels, _) in judged.items()}
 
 
 def _run(
@@ -318,56 +306,3 @@ def _whole(value: float | None) -> int | None:
 
 def _joined(names: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(names))
-
-
-_MOST_DETAILS = 4
-
-
-def _with_details(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the entries, those of trained networks with what tells them from their namesakes."""
-    namesakes = defaultdict(list)
-    for entry in entries:
-        if entry.kind in TRAINED:
-            namesakes[entry.data, entry.model, entry.optimizer, entry.augmentation].append(entry)
-    details = {}
-    for group in namesakes.values():
-        telling = [key for key in sorted({*_all_keys(group)}) if _tells(key, group)]
-        for entry in group:
-            told = list(dict.fromkeys(_told(entry, telling)))
-            more = [f"{len(told) - _MOST_DETAILS} more"] if len(told) > _MOST_DETAILS else []
-            details[entry.folder] = ", ".join(told[:_MOST_DETAILS] + more)
-    return [replace(entry, details=details.get(entry.folder, entry.details)) for entry in entries]
-
-
-def _all_keys(group: Iterable[Entry]) -> Iterator[str]:
-    for entry in group:
-        yield from entry.settings
-
-
-def _tells(key: str, group: Sequence[Entry]) -> bool:
-    """Return whether a setting differs within the group.
-
-    What an early version did not record yet is not taken for a difference.
-    """
-    section = key.partition(".")[0]
-    values = {
-        str(entry.settings.get(key))
-        for entry in group
-        if any(other.partition(".")[0] == section for other in entry.settings)
-    }
-    return len(values) > 1
-
-
-def _told(entry: Entry, telling: Sequence[str]) -> Iterator[str]:
-    """Yield the settings of these keys; of an object of another class, its class alone."""
-    classes = {
-        key.removesuffix("._target_"): entry.settings.get(key)
-        for key in telling
-        if key.endswith("._target_")
-    }
-    for key in telling:
-        section = next((name for name in classes if f"{key}.".startswith(f"{name}.")), None)
-        if section is not None:
-            yield f"{section}={str(classes[section] or 'none').rpartition('.')[-1]}"
-        elif key in entry.settings:
-            yield f"{key}={entry.settings[key]}"
