@@ -43,9 +43,8 @@ def data_section(explored: Path, counts: Mapping[str, float]) -> str:
         explored: a folder of `ferlab explore`.
         counts: its metrics.
     """
-    training = counts["images/train"] + counts["images/validation"]
-    test = sum(value for name, value in counts.items() if name.startswith("images/test"))
-    added = counts["images/added"]
+    training, added = counts["images/training"], counts["images/added"]
+    test = sum(counts.get(f"images/{split}", 0) for split in ("test", "public", "private"))
     rows = [
         ["training images", "28,709", f"{training:,.0f}"],
         ["added by augmentation", "6,600", f"{added:,.0f}"],
