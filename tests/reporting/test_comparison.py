@@ -10,11 +10,10 @@ from ferlab.reporting.comparison import (
     duration,
     format_runs,
     runs_to_csv,
-    table_3,
-    table_4,
     to_markdown,
 )
 from ferlab.reporting.entries import Entry, Score
+from ferlab.reporting.report_tables import table_3, table_4
 
 PUBLIC = {"val": Score(0.6, 2872), "test": Score(0.65, 3589, 0.6), "public": Score(0.65, 3589)}
 

@@ -3,13 +3,11 @@
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ferlab.reporting.aligned import format_table
-from ferlab.reporting.entries import COLUMNS, SPLITS, TRAINED, Entry, OverSeeds, ordered
-from ferlab.reporting.extractors import ALONE
+from ferlab.reporting.entries import COLUMNS, SPLITS, Entry, OverSeeds, ordered
 from ferlab.reporting.intervals import wilson_interval
-from ferlab.reporting.literature import REPORT_IMAGES, TABLE_3, TABLE_4
+from ferlab.reporting.report_tables import table_3, table_4
 
 TITLES = {
     "model": "model",
@@ -49,9 +47,6 @@ TEXTS = (
 )
 """Columns of words; the others hold numbers."""
 
-CLASSIFIERS = {"svm": "svm", "random_forest": "random forest", ALONE: "the network alone"}
-"""What the report's Table 3 calls its columns."""
-
 
 def shown(entry: Entry, column: str) -> tuple[str, str]:
     """Return what stands in a cell, and a note to it: both may be empty."""
@@ -59,7 +54,7 @@ def shown(entry: Entry, column: str) -> tuple[str, str]:
     if value is None:
         return "", ""
     if column in SPLITS:
-        return _points(value), interval(entry, column)
+        return f"{100 * entry.scores[column].accuracy:.2f}", entry.interval(column)
     match column:
         case "macro_f1":
             return f"{value:.3f}", ""
@@ -75,15 +70,6 @@ def shown(entry: Entry, column: str) -> tuple[str, str]:
             commit, _, dirty = str(value).partition("-")
             return commit[:7], dirty
     return str(value), ""
-
-
-def interval(entry: Entry, split: str) -> str:
-    """Return half the width of an accuracy's 95 % interval in points: `± 1.75`."""
-    score = entry.scores[split]
-    if split == "train" or not score.images:
-        return ""
-    low, high = wilson_interval(score.accuracy, score.images)
-    return f"± {50 * (high - low):.2f}"
 
 
 def duration(seconds: float) -> str:
@@ -160,102 +146,6 @@ def seed_rows(groups: Sequence[OverSeeds]) -> tuple[list[str], list[list[str]]]:
     return [str(name) for name in header], rows
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table that sets cited rows off.
-
-    Attributes:
-        header: names of the columns.
-        rows: cells.
-        cited: indices of the rows that are somebody else's.
-    """
-
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    cited: Sequence[int]
-
-
-def table_3(entries: Sequence[Entry]) -> Table | None:
-    """Return the report's Table 3 from the classifiers among the entries; None without any.
-
-    Args:
-        entries: all, the best by validation first: a model's best run stands for it.
-    """
-    fitted = [entry for entry in entries if entry.kind == "classifier"]
-    alone = {entry.path.resolve(): entry for entry in entries if entry.kind in TRAINED}
-    rows: dict[str, list[Entry]] = {}  # by network; of one run each
-    for entry in fitted:
-        network = entry.model.partition(" + ")[0]
-        group = rows.setdefault(network, [])
-        if not group or group[0].judged == entry.judged:
-            group.append(entry)
-    names = list(dict.fromkeys(entry.path.name for entry in fitted))
-    if not names:
-        return None
-    names.sort(key=lambda name: (name not in CLASSIFIERS, name != "svm"))
-    body, cited = [], []
-    for network, group in rows.items():
-        measured = {entry.path.name: entry for entry in group}
-        if (run := alone.get(group[0].judged[0].resolve())) is not None:
-            measured[ALONE] = run
-        cells = [_measured(measured.get(name)) for name in (*names, ALONE)]
-        body.append([network, "ferlab", *cells, group[0].test_set, os_path(group[0])])
-        if network in TABLE_3:
-            cited.append(len(body))
-            numbers = [TABLE_3[network].get(name) for name in (*names, ALONE)]
-            cells = ["" if number is None else _points(number) for number in numbers]
-            body.append([network, "the report", *cells, f"FER-2013, {REPORT_IMAGES}", ""])
-    titles = [CLASSIFIERS.get(name, name) for name in (*names, ALONE)]
-    return Table(["extractor", "source", *titles, "test images", "run"], body, cited)
-
-
-def os_path(classifier: Entry) -> str:
-    """Return the folder of the run that a classifier was fitted on, as a person can type it."""
-    return classifier.folder.removesuffix(f"/classical/{classifier.path.name}")
-
-
-def table_4(entries: Sequence[Entry], most: int = 12) -> Table:
-    """Return the report's Table 4: what was measured here, among what others have published.
-
-    Args:
-        entries: all, the best by validation first: the best of each model stands for it; those
-            that were not judged on FER-2013 are left out.
-        most: rows of ours.
-    """
-    best: dict[str, Entry] = {}
-    for entry in entries:
-        if entry.data == "FER-2013" and "test" in entry.scores and entry.kind != "evaluation":
-            best.setdefault(entry.model, entry)
-    rows = [
-        (
-            entry.scores["test"].accuracy,
-            [
-                _approach(entry),
-                _measured(entry),
-                entry.judged_on,
-                "ferlab",
-                "epoch chosen by validation",
-            ],
-            False,
-        )
-        for entry in list(best.values())[:most]
-    ]
-    rows += [
-        (
-            row.accuracy,
-            [row.approach, _points(row.accuracy), row.test_images, "cited", row.protocol],
-            True,
-        )
-        for row in TABLE_4
-    ]
-    rows.sort(key=lambda row: -row[0])
-    return Table(
-        ["approach", "accuracy %", "test images", "source", "protocol"],
-        [cells for _, cells, _ in rows],
-        [index for index, (_, _, is_cited) in enumerate(rows) if is_cited],
-    )
-
-
 def to_markdown(
     title: str, order: str, entries: Sequence[Entry], groups: Sequence[OverSeeds]
 ) -> str:
@@ -285,28 +175,12 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(format_table(header, body, [], [], "markdown"))
 
 
-def _approach(entry: Entry) -> str:
-    network, _, classifier = entry.model.partition(" + ")
-    on_top = f" + {CLASSIFIERS.get(classifier, classifier)}" if classifier else ""
-    return f"Model {network}{on_top}, {entry.optimizer}"
-
-
 def _plain(text: str, form: str) -> str:
     """Return a cell on one line, in Markdown without anything that means something there."""
     line = " ".join(text.split())
     if form != "markdown":
         return line
     return line.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
-
-
-def _points(accuracy: object) -> str:
-    return f"{100 * float(str(accuracy)):.2f}"
-
-
-def _measured(entry: Entry | None) -> str:
-    if entry is None or "test" not in entry.scores:
-        return ""
-    return " ".join(filter(None, (_points(entry.value("test")), interval(entry, "test"))))
 
 
 def _spread(spread: tuple[float, float] | None, column: str) -> str:

@@ -16,6 +16,7 @@ from ferlab.reporting.overlays import (
     draw_costs,
     draw_overlaid,
 )
+from ferlab.reporting.report_tables import table_3, table_4
 
 MOST_TEST_SETS, MOST_MODELS, MOST_MATRICES = 3, 15, 4
 """What the figures show at most; the page says what they leave out."""
@@ -190,7 +191,7 @@ def _matrices(group: Sequence[Entry], folder: Path, number: int) -> Iterator[str
 def report_sections(entries: Sequence[Entry]) -> Iterator[str]:
     """Yield the report's Tables 3 and 4, ours beside what is cited."""
     best = ordered(entries, "val")
-    if (third := comparison.table_3(best)) is not None:
+    if (third := table_3(best)) is not None:
         yield page.section(
             "Table 3: classifiers on the networks' features",
             page.paragraph(
@@ -201,7 +202,7 @@ def report_sections(entries: Sequence[Entry]) -> Iterator[str]:
                 third.header, third.rows, texts=(0, 1, *_last_two(third.header)), cited=third.cited
             ),
         )
-    fourth = comparison.table_4(best)
+    fourth = table_4(best)
     if len(fourth.cited) < len(fourth.rows):
         yield page.section(
             "Table 4: beside the literature",

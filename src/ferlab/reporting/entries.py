@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from ferlab.checks import FerlabError, check_choice, check_keys
+from ferlab.reporting.intervals import wilson_interval
 
 SPLITS = ("train", "val", "test", "public", "private", "clean")
 """Of an entry, in the order of its columns; the last three are parts of `test`."""
@@ -98,6 +99,21 @@ class Entry:
         if public is not None and private is not None and public + private == all_of:
             part = "PublicTest and PrivateTest"
         return f"{part}, {all_of:,} images"
+
+    def interval(self, split: str) -> str:
+        """Return half the width of an accuracy's 95 % interval in points: `± 1.75`."""
+        score = self.scores[split]
+        if split == "train" or not score.images:
+            return ""
+        low, high = wilson_interval(score.accuracy, score.images)
+        return f"± {50 * (high - low):.2f}"
+
+    def accuracy(self, split: str) -> str:
+        """Return an accuracy in per cent with its interval, `64.07 ± 1.75`; empty without one."""
+        if split not in self.scores:
+            return ""
+        points = f"{100 * self.scores[split].accuracy:.2f}"
+        return f"{points} {self.interval(split)}".rstrip()
 
     def value(self, column: str) -> str | float | None:
         """Return what stands in a column out of COLUMNS: None where it is not known."""

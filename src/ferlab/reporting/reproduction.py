@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ferlab.reporting import page
-from ferlab.reporting.comparison import interval
 from ferlab.reporting.entries import Entry
 from ferlab.reporting.layers import Layer
 from ferlab.reporting.literature import (
@@ -96,7 +95,7 @@ def models_section(entries: Sequence[Entry]) -> str:
                 entry.model,
                 entry.optimizer,
                 str(entry.epochs or ""),
-                *(_accuracy(entry, split) for split in ("val", "test", "clean")),
+                *(entry.accuracy(split) for split in ("val", "test", "clean")),
                 "not given" if reported is None else f"{100 * reported:.2f}",
             ]
         )
@@ -153,9 +152,3 @@ def table_2_section(entry: Entry, report: Mapping[str, Mapping[str, float]]) -> 
 
 def _two_decimals(values: Sequence[float]) -> list[str]:
     return [f"{value:.2f}" for value in values]
-
-
-def _accuracy(entry: Entry, split: str) -> str:
-    if split not in entry.scores:
-        return ""
-    return f"{100 * entry.scores[split].accuracy:.2f} {interval(entry, split)}"
