@@ -1,4 +1,4 @@
-"""The comparison as text: the table of all runs, the means over seeds, Tables 3 and 4."""
+"""The comparison as text: the table of all runs, and the means over seeds."""
 
 import csv
 import io
