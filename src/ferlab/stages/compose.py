@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ferlab.augment.targeted import TargetedAugmentation
 from ferlab.augment.transforms import make_transforms
-from ferlab.checks import check_integer, check_keys
+from ferlab.checks import FerlabError, check_integer, check_keys
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.data.store import ImageStore
 from ferlab.instantiate import instantiate
@@ -22,7 +22,10 @@ from ferlab.networks.specs import IMAGE_SIZE, parse_model
 
 def plain(config: DictConfig) -> dict[str, Any]:
     """Return the resolved configuration as plain Python values."""
-    values = OmegaConf.to_container(config, resolve=True)
+    try:
+        values = OmegaConf.to_container(config, resolve=True)
+    except RecursionError as error:
+        raise FerlabError("the configuration is nested too deeply") from error
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
 
