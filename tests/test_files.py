@@ -31,6 +31,8 @@ NO_MAPPINGS = {
     "nothing": "",
     "zeros": "\0\0\0",
     "deep": "[" * 10_000,
+    "deep and whole": "a: " + "[" * 10_000 + "]" * 10_000,
+    "deep by dashes": "- " * 100_000,
     "an object": "!!python/object/apply:os.mkdir [made]",
     "an alias": "a: &a [1]\nb: *a",
     "laughs": "a0: &a0 [x, x]\n"

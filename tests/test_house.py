@@ -16,7 +16,7 @@ FLOORS = [
     {"__main__"},
     {"cli"},
     {"stages"},
-    {"learning", "classical", "search", "reporting", "finding", "instantiate"},
+    {"learning", "classical", "search", "reporting", "finding", "collecting", "instantiate"},
     {"runs"},
     {"networks", "augment", "data"},
     {"emotions", "checks", "files", "randomness"},

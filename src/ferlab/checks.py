@@ -9,6 +9,13 @@ class FerlabError(Exception):
     """A person's mistake, in one line: `what is wrong; what to do`. The command line prints it."""
 
 
+class Interrupted(BaseException):
+    """A signal ended the training after a checkpoint was written; nothing is lost.
+
+    Not an Exception: a sweep that meets it stops instead of going on with its next job.
+    """
+
+
 def check_number(
     name: str,
     value: object,

@@ -10,6 +10,7 @@ STAGES = {
     "train": "train one network, or with -m one per combination of values",
     "evaluate": "judge trained networks, or the mean of several, on the test images",
     "extract_and_fit": "fit classifiers of scikit-learn on the features of trained networks",
+    "compare": "put every run, evaluation and classifier into one table and on one page",
     "explore": "look at a data set, its split, its augmentation and its defects",
     "tune": "search for values of train with Optuna; the best ones become a recipe",
     "describe": "print the layers of networks, their shapes, parameters and costs",

@@ -52,3 +52,34 @@ def test_nothing_lies_outside_the_page(tmp_path: Path) -> None:
     sources = [attributes.get("src") or attributes.get("href") for _, attributes in read.tags]
     assert all(source.startswith("data:image/png;base64,") for source in sources if source)
     assert ("meta", {"charset": "utf-8"}) in read.tags
+
+
+def sortable(rows: list[list[page.Cell]], **values: object) -> Reader:
+    arguments = {"texts": [0], "sorted_by": (1, True), **values}
+    return Reader(page.sortable_table(["name", "number"], rows, **arguments))  # type: ignore[arg-type]
+
+
+def test_a_sortable_table_is_escaped_in_text_note_value_and_field() -> None:
+    read = sortable([[page.Cell(NASTY, NASTY, NASTY), page.Cell("1")]], filtered=NASTY)
+    assert "script" not in [tag for tag, _ in read.tags]
+    assert read.text.count(NASTY) == 2
+    values = [attributes.get("data-value") for tag, attributes in read.tags if tag == "td"]
+    assert values == [NASTY, None]
+    (field,) = [attributes for tag, attributes in read.tags if tag == "input"]
+    assert field["placeholder"] == field["aria-label"] == NASTY
+
+
+def test_headers_can_be_pressed_and_say_how_the_table_is_sorted() -> None:
+    read = sortable([])
+    heads = [attributes for tag, attributes in read.tags if tag == "th"]
+    assert [head.get("aria-sort") for head in heads] == [None, "descending"]
+    assert [head["data-kind"] for head in heads] == ["text", "number"]
+    assert [tag for tag, _ in read.tags].count("button") == 2
+
+
+def test_only_a_page_with_a_sortable_table_has_a_script(tmp_path: Path) -> None:
+    path = tmp_path / "index.html"
+    page.write_page(path, "t", page.table(["a"], [["b"]]))
+    assert "<script" not in path.read_text()
+    page.write_page(path, "t", page.sortable_table(["a"], [], [0], (0, False)))
+    assert path.read_text().count("<script") == 1

@@ -14,7 +14,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
-from ferlab.checks import FerlabError
+from ferlab.checks import FerlabError, Interrupted
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.files import replacing
 from ferlab.learning.callbacks import BestWeights, Divergence
@@ -22,13 +22,6 @@ from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.tensors import is_whole
 
 log = logging.getLogger(__name__)
-
-
-class Interrupted(BaseException):
-    """A signal ended the training after a checkpoint was written; nothing is lost.
-
-    Not an Exception: a sweep that meets it stops instead of going on with its next job.
-    """
 
 
 class Checkpoints(Callback):

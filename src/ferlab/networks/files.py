@@ -46,7 +46,7 @@ def load_network(folder: Path) -> LayeredNetwork:
         if not file.is_file():
             raise FerlabError(f"there is no {file}; a model is a folder with both of its files")
     with torch.device("meta"):  # no memory until the weights are known to fit
-        spec, digest = _read_description(folder / DESCRIPTION)
+        spec, digest = read_description(folder / DESCRIPTION)
         network = LayeredNetwork(spec)
     weights = _read_weights(folder / WEIGHTS, network.state_dict())
     if digest is not None and digest != _digest(folder / WEIGHTS):
@@ -58,18 +58,15 @@ def load_network(folder: Path) -> LayeredNetwork:
     return network.eval()
 
 
-def _describe(spec: NetworkSpec) -> dict[str, Any]:
-    return {
-        "name": spec.name,
-        "initialisation": spec.initialisation,
-        "layers": to_layers(spec),
-        "classes": list(EMOTIONS),
-        "input": {"shape": list(spec.input_shape), "scale": 1 / 255},  # grey levels to [0, 1]
-    }
+def read_description(file: Path) -> tuple[NetworkSpec, object]:
+    """Return what the weights beside a `model.yaml` must fit, and their SHA-256.
 
+    The latter is None where none was written.
 
-def _read_description(file: Path) -> tuple[NetworkSpec, object]:
-    """Return what the weights must fit, and their digest; None where none was written."""
+    Raises:
+        FerlabError: the file is damaged, or is not of these classes and images.
+        OSError: it cannot be read.
+    """
     description = read_yaml(file)
     classes, images = (description.pop(key, None) for key in ("classes", "input"))
     digest = description.pop("sha256", None)
@@ -86,6 +83,16 @@ def _read_description(file: Path) -> tuple[NetworkSpec, object]:
     if images != (wanted := _describe(spec)["input"]):
         raise FerlabError(f"{file}: input must be {wanted!r}; got {images!r}")
     return spec, digest
+
+
+def _describe(spec: NetworkSpec) -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "initialisation": spec.initialisation,
+        "layers": to_layers(spec),
+        "classes": list(EMOTIONS),
+        "input": {"shape": list(spec.input_shape), "scale": 1 / 255},  # grey levels to [0, 1]
+    }
 
 
 def _read_weights(file: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:

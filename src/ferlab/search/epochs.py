@@ -11,8 +11,7 @@ import lightning as L
 import optuna
 from lightning.pytorch.callbacks import Callback
 
-from ferlab.checks import FerlabError
-from ferlab.learning.checkpoints import Interrupted
+from ferlab.checks import FerlabError, Interrupted
 from ferlab.learning.metrics import MONITORS
 
 

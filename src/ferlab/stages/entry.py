@@ -23,10 +23,9 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
-from ferlab.checks import FerlabError
+from ferlab.checks import FerlabError, Interrupted
 from ferlab.files import write_text
 from ferlab.instantiate import conf_folder
-from ferlab.learning.checkpoints import Interrupted
 from ferlab.learning.processes import from_first, is_distributed, is_first
 from ferlab.runs import RunFolder
 from ferlab.stages.sweep import conclude, is_sweep, plan
@@ -170,7 +169,7 @@ def _check_arguments(arguments: Sequence[str]) -> None:
         if argument.startswith("--experimental-rerun"):
             raise FerlabError("--experimental-rerun reads a pickle; type the command again instead")
         group, _, choice = argument.partition("=")
-        if not (conf_folder() / group).is_dir():
+        if not group or not (conf_folder() / group).is_dir():
             continue
         if choice.startswith("["):
             raise FerlabError(

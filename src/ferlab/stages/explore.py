@@ -54,7 +54,9 @@ def explore(config: DictConfig, folder: RunFolder) -> None:
             _augmentation(data, folder.path, config.seed, random),
             _audit(data, folder.path, n_offenders),
         )
-        write_json(folder.metrics, data.audit.summary())
+        images = {f"images/{name}": len(rows) for name, rows in data.rows_by_split().items()}
+        added = {"images/added": data.augmentation.n_extra}
+        write_json(folder.metrics, {**images, **added, **data.audit.summary()})
     log.info("page: %s", os.path.relpath(index))
 
 

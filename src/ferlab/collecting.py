@@ -1,0 +1,373 @@
+"""Collects what runs, evaluations and fitted classifiers came to, out of their folders."""
+
+import csv
+import math
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from ferlab.checks import FerlabError
+from ferlab.files import read_yaml
+from ferlab.instantiate import conf_folder
+from ferlab.networks.files import DESCRIPTION, WEIGHTS, read_description
+from ferlab.networks.specs import NetworkSpec
+from ferlab.networks.summary import summarise
+from ferlab.reporting.entries import SPLITS, TRAINED, Entry, Score
+from ferlab.runs import RunFolder, flatten, settles_result
+
+LeftOut = dict[str, str]
+"""By folder, why it is not compared."""
+
+_LOGS = ("train.log", "evaluate.log", "fit.log")
+"""Of the stages whose folders are compared; RunFolder names each log after its stage."""
+
+_OTHER_LOGS = ("extract_and_fit.log", "explore.log", "tune.log", "compare.log")
+"""Of the stages whose folders hold no result of their own."""
+
+_MARKS = {"config.yaml", "environment.json", "metrics.json", "failure.txt", *_LOGS}
+
+_INSIDE = {"checkpoints", "model", "report", "features"}
+"""Folders of a run that hold no run."""
+
+_SEEDS = ("seed", "data.source.seed")
+
+
+def collect(searched: Iterable[str]) -> tuple[list[Entry], LeftOut]:
+    """Return what lies at any depth below these folders, or in them.
+
+    A folder that cannot be compared is left out with the reason; it hinders no other.
+
+    Raises:
+        FerlabError: one of `searched` is no folder.
+    """
+    entries: list[Entry] = []
+    left_out: LeftOut = {}
+    for folder in _folders(searched):
+        name = os.path.relpath(folder)
+        try:
+            entries.append(_read(folder, name))
+        except FerlabError as error:
+            reason = str(error).replace(f"{folder}{os.sep}", "")
+            left_out[name] = " ".join(reason.split())
+        except OSError as error:  # a folder may vanish or be closed to us
+            left_out[name] = str(error.strerror or error)
+    return _with_details(entries), left_out
+
+
+def _folders(searched: Iterable[str]) -> Iterator[Path]:
+    """Yield each folder that holds something of a run, once."""
+    seen = set()
+    for place in searched:
+        if not Path(place).is_dir():
+            raise FerlabError(f"there is no folder {place}; name folders with runs=[...]")
+        for folder, inner, files in os.walk(place):
+            inner[:] = sorted(name for name in inner if name not in _INSIDE)
+            real = os.path.realpath(folder)
+            if _MARKS.isdisjoint(files) or real in seen:
+                continue
+            seen.add(real)
+            if not set(_OTHER_LOGS).isdisjoint(files):
+                continue
+            yield Path(folder)
+
+
+def _read(folder: Path, name: str) -> Entry:
+    """Return the folder's entry, its details still empty.
+
+    Raises:
+        FerlabError: why there is none.
+    """
+    run = RunFolder(folder)
+    if run.busy():
+        raise FerlabError("is being written at this moment")
+    metrics = run.recorded_metrics()
+    if metrics is None and run.failure.is_file():
+        raise FerlabError(f"failed: {run.failure.read_text(encoding='utf-8', errors='replace')}")
+    if metrics is None:
+        raise FerlabError("not finished: it has no metrics.json")
+    log = next((log for log in _LOGS if (folder / log).is_file()), None)
+    if log is None:
+        raise FerlabError(f"of an unknown kind: it has none of {', '.join(_LOGS)}")
+    scores = _scores(metrics, run.predictions)
+    config = run.recorded_config()
+    environment = run.recorded_environment()
+    common = {
+        "scores": scores,
+        "folder": name,
+        "path": folder,
+        "commit": str(environment.get("commit") or ""),
+    }
+    try:
+        if log == "train.log":
+            return _run(run, config, metrics, common)
+        if log == "evaluate.log":
+            return _evaluation(config, environment, common)
+        return _classifier(folder, common)
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise FerlabError(
+            f"config.yaml is not one that this version of ferlab knows ({error!r})"
+        ) from error
+
+
+def _scores(metrics: Mapping[str, float], predictions: Path) -> dict[str, Score]:
+    """Return what `metrics.json` says of each split.
+
+    Raises:
+        FerlabError: it says nothing of the validation or test images, or what cannot be.
+    """
+    scores = {}
+    counted: Mapping[str, int] | None = None
+    for split in SPLITS:
+        key = split if split in ("train", "val", "test") else f"test/{split}"
+        if (accuracy := metrics.get(f"{key}/accuracy")) is None:
+            continue
+        images = metrics.get(f"{key}/images")
+        if images is None and split != "train":  # of an early version
+            if counted is None:
+                counted = _counted(predictions)
+            images = counted.get(key)
+        if not 0 <= accuracy <= 1 or not (images is None or 1 <= images < 1e9):
+            raise FerlabError(f"metrics.json says of {key} what cannot be")
+        scores[split] = Score(accuracy, _whole(images), metrics.get(f"{key}/macro_f1"))
+    if not scores.keys() & {"val", "test"}:
+        raise FerlabError("metrics.json has no accuracy that this version of ferlab knows")
+    return scores
+
+
+def _counted(predictions: Path) -> dict[str, int]:
+    """Return the images per split and part in a `predictions.npz`; none where it is damaged."""
+    try:
+        with np.load(predictions, allow_pickle=False) as file:
+            counts = {
+                split: len(file[f"{split}_labels"])
+                for split in ("val", "test")
+                if f"{split}_labels" in file
+            }
+            for part in ("public", "private", "clean"):
+                if f"test_{part}" in file:
+                    counts[f"test/{part}"] = int(np.count_nonzero(file[f"test_{part}"]))
+            return counts
+    except (OSError, ValueError, KeyError, BadZipFile):
+        return {}
+
+
+def _run(
+    run: RunFolder, config: Mapping[str, Any], metrics: Mapping[str, float], common: dict[str, Any]
+) -> Entry:
+    for file in (run.model / DESCRIPTION, run.model / WEIGHTS):
+        if not file.is_file():
+            raise FerlabError(f"it has no model: {file.relative_to(run.path)} is missing")
+    parameters, macs = _costs(run.model / DESCRIPTION)
+    history = _history(run.history)
+    in_sweep = (run.path.parent / "multirun.yaml").is_file()
+    return Entry(
+        kind="sweep job" if in_sweep else "run",
+        **_named(config),
+        settings=_settings(config),
+        parameters=parameters,
+        macs=macs,
+        epochs=_whole(metrics.get("epochs")),
+        best_epoch=_whole(metrics.get("best_epoch")),
+        seconds=_seconds(history),
+        history=history,
+        **common,
+    )
+
+
+def _evaluation(
+    config: Mapping[str, Any], environment: Mapping[str, Any], common: dict[str, Any]
+) -> Entry:
+    folder = common["path"]
+    members = [_found(name, folder) for name in str(environment["runs"]).split(", ")]
+    runs = [_recorded(member) for member in members]
+    known = [_named(run) for run in runs if run is not None]
+    names = [_model_name(member) for member in members]
+    digests = {RunFolder(member).recorded_environment().get("data") for member in members}
+    same_data = len(known) == len(runs) and digests == {environment.get("data")}
+    costs = [_costs(_description(member)) for member in members]
+    view = config["augment"]["test_time"]
+    described = ", ".join("/".join(member.parts[-2:]) for member in members)
+    return Entry(
+        kind="evaluation",
+        model=", ".join(names),
+        optimizer=_joined(one["optimizer"] for one in known),
+        augmentation=_joined(one["augmentation"] for one in known),
+        seed=known[0]["seed"] if len(known) == 1 else None,
+        data=known[0]["data"] if same_data else str(config["data"]["root"] or "FER-2013"),
+        details=f"of {described}" + (f", {view}" if view else ""),
+        parameters=sum(parameters for parameters, _ in costs),
+        macs=sum(macs for _, macs in costs),
+        judged=tuple(members),
+        **common,
+    )
+
+
+def _classifier(folder: Path, common: dict[str, Any]) -> Entry:
+    member = folder.parents[1]  # <run>/classical/<classifier>
+    recorded = _recorded(member)
+    named = _named(recorded) if recorded is not None else {}
+    return Entry(
+        kind="classifier",
+        model=f"{_model_name(member)} + {folder.name}",
+        optimizer=named.get("optimizer", ""),
+        augmentation=named.get("augmentation", ""),
+        seed=named.get("seed"),
+        data=named.get("data", "FER-2013"),
+        judged=(member,),
+        **common,
+    )
+
+
+def _named(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run's configuration says in columns of its own."""
+    return {
+        "model": str(config["model"]["name"]),
+        "optimizer": str(config["optimizer"]["_target_"]).rpartition(".")[-1].lower(),
+        "augmentation": _augmentation(config["augment"]),
+        "seed": int(config["seed"]),
+        "data": str(config["data"]["title"]),
+    }
+
+
+def _augmentation(augment: Mapping[str, Any]) -> str:
+    """Return the name of the shipped group that trains alike, else `own`."""
+    training = {key: value for key, value in augment.items() if key != "test_time"}
+    return next((name for name, shipped in _shipped().items() if shipped == training), "own")
+
+
+@cache
+def _shipped() -> dict[str, dict[str, Any]]:
+    """Return the groups of `conf/augment` by name, without what they say of test time."""
+    groups = {}
+    for path in sorted((conf_folder() / "augment").glob("*.yaml")):
+        values = read_yaml(path)
+        groups[path.stem] = {key: value for key, value in values.items() if key != "test_time"}
+    return groups
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, object]:
+    """Return all that the result follows from but the seed, by dotted key."""
+    return {
+        key: value
+        for key, value in flatten(config).items()
+        if key not in _SEEDS and settles_result(key)
+    }
+
+
+def _history(path: Path) -> list[dict[str, float]]:
+    """Return the rows of `history.csv`; none where it is missing or damaged."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [
+                {key: float(value) for key, value in row.items()} for row in csv.DictReader(file)
+            ]
+    except (OSError, ValueError, TypeError):
+        return []
+    return rows if all(math.isfinite(row.get("epoch", math.nan)) for row in rows) else []
+
+
+def _seconds(history: Sequence[Mapping[str, float]]) -> float | None:
+    """Return how long all epochs took together; None where that was not recorded."""
+    seconds = sum(row.get("seconds", math.nan) for row in history)
+    return seconds if history and math.isfinite(seconds) else None
+
+
+def _costs(description: Path) -> tuple[int, int]:
+    """Return parameters and multiply-accumulates of the network that a `model.yaml` describes."""
+    return _costs_of(read_description(description)[0])
+
+
+@cache  # a sweep repeats its networks
+def _costs_of(spec: NetworkSpec) -> tuple[int, int]:
+    rows = summarise(spec)
+    return sum(row.trainable + row.statistics for row in rows), sum(row.macs for row in rows)
+
+
+def _found(name: str, beside: Path) -> Path:
+    """Return a folder that was recorded relative to a place that may not be this one."""
+    places = [Path(), *beside.absolute().parents]
+    return next((place / name for place in places if (place / name).is_dir()), Path(name))
+
+
+def _description(run: Path) -> Path:
+    """Return where `model.yaml` lies: in `model/`, or, of shipped weights, in the folder."""
+    inside = run / "model" / DESCRIPTION
+    return inside if inside.is_file() else run / DESCRIPTION
+
+
+def _model_name(run: Path) -> str:
+    return read_description(_description(run))[0].name
+
+
+def _recorded(run: Path) -> dict[str, Any] | None:
+    """Return a run's configuration; None of shipped weights, which have none."""
+    folder = RunFolder(run)
+    return folder.recorded_config() if folder.config.exists() else None
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _joined(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(names))
+
+
+_MOST_DETAILS = 4
+
+
+def _with_details(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the entries, those of trained networks with what tells them from their namesakes."""
+    namesakes = defaultdict(list)
+    for entry in entries:
+        if entry.kind in TRAINED:
+            namesakes[entry.data, entry.model, entry.optimizer, entry.augmentation].append(entry)
+    details = {}
+    for group in namesakes.values():
+        telling = [key for key in sorted({*_all_keys(group)}) if _tells(key, group)]
+        for entry in group:
+            told = list(dict.fromkeys(_told(entry, telling)))
+            more = [f"{len(told) - _MOST_DETAILS} more"] if len(told) > _MOST_DETAILS else []
+            details[entry.folder] = ", ".join(told[:_MOST_DETAILS] + more)
+    return [replace(entry, details=details.get(entry.folder, entry.details)) for entry in entries]
+
+
+def _all_keys(group: Iterable[Entry]) -> Iterator[str]:
+    for entry in group:
+        yield from entry.settings
+
+
+def _tells(key: str, group: Sequence[Entry]) -> bool:
+    """Return whether a setting differs within the group.
+
+    What an early version did not record yet is not taken for a difference.
+    """
+    section = key.partition(".")[0]
+    values = {
+        str(entry.settings.get(key))
+        for entry in group
+        if any(other.partition(".")[0] == section for other in entry.settings)
+    }
+    return len(values) > 1
+
+
+def _told(entry: Entry, telling: Sequence[str]) -> Iterator[str]:
+    """Yield the settings of these keys; of an object of another class, its class alone."""
+    classes = {
+        key.removesuffix("._target_"): entry.settings.get(key)
+        for key in telling
+        if key.endswith("._target_")
+    }
+    for key in telling:
+        section = next((name for name in classes if f"{key}.".startswith(f"{name}.")), None)
+        if section is not None:
+            yield f"{section}={str(classes[section] or 'none').rpartition('.')[-1]}"
+        elif key in entry.settings:
+            yield f"{key}={entry.settings[key]}"

@@ -1,0 +1,320 @@
+"""The comparison as text: the table of all runs, the means over seeds, Tables 3 and 4."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ferlab.reporting.aligned import format_table
+from ferlab.reporting.entries import COLUMNS, SPLITS, TRAINED, Entry, OverSeeds, ordered
+from ferlab.reporting.extractors import ALONE
+from ferlab.reporting.intervals import wilson_interval
+from ferlab.reporting.literature import REPORT_IMAGES, TABLE_3, TABLE_4
+
+TITLES = {
+    "model": "model",
+    "optimizer": "optimizer",
+    "val": "val %",
+    "test": "test %",
+    "clean": "clean %",
+    "public": "public %",
+    "private": "private %",
+    "macro_f1": "macro F1",
+    "train": "train %",
+    "augmentation": "augment",
+    "seed": "seed",
+    "parameters": "parameters",
+    "macs": "MACs",
+    "epochs": "epochs",
+    "seconds": "time",
+    "judged_on": "test images",
+    "data": "data",
+    "kind": "kind",
+    "details": "details",
+    "commit": "commit",
+    "folder": "folder",
+}
+"""What stands above the columns, in their order."""
+
+TEXTS = (
+    "model",
+    "kind",
+    "optimizer",
+    "augmentation",
+    "judged_on",
+    "data",
+    "commit",
+    "details",
+    "folder",
+)
+"""Columns of words; the others hold numbers."""
+
+CLASSIFIERS = {"svm": "svm", "random_forest": "random forest", ALONE: "the network alone"}
+"""What the report's Table 3 calls its columns."""
+
+
+def shown(entry: Entry, column: str) -> tuple[str, str]:
+    """Return what stands in a cell, and a note to it: both may be empty."""
+    value = entry.value(column)
+    if value is None:
+        return "", ""
+    if column in SPLITS:
+        return _points(value), interval(entry, column)
+    match column:
+        case "macro_f1":
+            return f"{value:.3f}", ""
+        case "parameters":
+            return f"{value:,}", ""
+        case "macs":
+            return _millions(float(value)), ""
+        case "epochs":
+            return str(value), f"best {entry.best_epoch}" if entry.best_epoch else ""
+        case "seconds":
+            return duration(float(value)), ""
+        case "commit":
+            commit, _, dirty = str(value).partition("-")
+            return commit[:7], dirty
+    return str(value), ""
+
+
+def interval(entry: Entry, split: str) -> str:
+    """Return half the width of an accuracy's 95 % interval in points: `± 1.75`."""
+    score = entry.scores[split]
+    if split == "train" or not score.images:
+        return ""
+    low, high = wilson_interval(score.accuracy, score.images)
+    return f"± {50 * (high - low):.2f}"
+
+
+def duration(seconds: float) -> str:
+    """Return hours and minutes, minutes and seconds, or seconds."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def used(entries: Sequence[Entry], columns: Sequence[str]) -> list[str]:
+    """Return the columns out of `columns` in which one of the entries has something to show."""
+    return [
+        column
+        for column in columns
+        if any(entry.value(column) not in (None, "") for entry in entries)
+    ]
+
+
+def format_runs(entries: Sequence[Entry], columns: Sequence[str], form: str = "text") -> str:
+    """Return the table of entries: those of the columns that have something to show.
+
+    Args:
+        entries: in their order.
+        columns: out of TITLES.
+        form: one of `aligned.FORMATS`.
+    """
+    columns = used(entries, columns)
+    body = [[_plain(" ".join(shown(entry, name)), form) for name in columns] for entry in entries]
+    right = [index for index, name in enumerate(columns) if name not in TEXTS]
+    return "\n".join(format_table([TITLES[name] for name in columns], body, [], right, form))
+
+
+def runs_to_csv(entries: Sequence[Entry]) -> str:
+    """Return all columns as CSV, in full precision; accuracies in [0, 1].
+
+    Beside each accuracy stand the images and the ends of the 95 % interval; what is not known is
+    empty.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    further = [f"{split}_{what}" for split in SPLITS[1:] for what in ("images", "low", "high")]
+    writer.writerow([*COLUMNS, *further])
+    for entry in entries:
+        numbers: list[float | None] = []
+        for split in SPLITS[1:]:
+            score = entry.scores.get(split)
+            images = score.images if score else None
+            ends = wilson_interval(score.accuracy, images) if score and images else (None, None)
+            numbers += [images, *ends]
+        writer.writerow([*(entry.value(column) for column in COLUMNS), *numbers])
+    return text.getvalue()
+
+
+SPREAD = ("val", "test", "public", "private", "clean", "macro_f1")
+"""Columns of the table over seeds."""
+
+
+def seed_rows(groups: Sequence[OverSeeds]) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of the table of mean ± standard deviation over seeds."""
+    columns = [name for name in SPREAD if any(group.spread(name) for group in groups)]
+    header = ["model", "optimizer", "augment", "details", "seeds", *map(TITLES.get, columns)]
+    rows = []
+    for group in groups:
+        first = group.entries[0]
+        seeds = str(len(group.entries))
+        rows.append(
+            [first.model, first.optimizer, first.augmentation, first.details, seeds]
+            + [_spread(group.spread(column), column) for column in columns]
+        )
+    return [str(name) for name in header], rows
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that sets cited rows off.
+
+    Attributes:
+        header: names of the columns.
+        rows: cells.
+        cited: indices of the rows that are somebody else's.
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    cited: Sequence[int]
+
+
+def table_3(entries: Sequence[Entry]) -> Table | None:
+    """Return the report's Table 3 from the classifiers among the entries; None without any.
+
+    Args:
+        entries: all, the best by validation first: a model's best run stands for it.
+    """
+    fitted = [entry for entry in entries if entry.kind == "classifier"]
+    alone = {entry.path.resolve(): entry for entry in entries if entry.kind in TRAINED}
+    rows: dict[str, list[Entry]] = {}  # by network; of one run each
+    for entry in fitted:
+        network = entry.model.partition(" + ")[0]
+        group = rows.setdefault(network, [])
+        if not group or group[0].judged == entry.judged:
+            group.append(entry)
+    names = list(dict.fromkeys(entry.path.name for entry in fitted))
+    if not names:
+        return None
+    names.sort(key=lambda name: (name not in CLASSIFIERS, name != "svm"))
+    body, cited = [], []
+    for network, group in rows.items():
+        measured = {entry.path.name: entry for entry in group}
+        if (run := alone.get(group[0].judged[0].resolve())) is not None:
+            measured[ALONE] = run
+        cells = [_measured(measured.get(name)) for name in (*names, ALONE)]
+        body.append([network, "ferlab", *cells, group[0].test_set, os_path(group[0])])
+        if network in TABLE_3:
+            cited.append(len(body))
+            numbers = [TABLE_3[network].get(name) for name in (*names, ALONE)]
+            cells = ["" if number is None else _points(number) for number in numbers]
+            body.append([network, "the report", *cells, f"FER-2013, {REPORT_IMAGES}", ""])
+    titles = [CLASSIFIERS.get(name, name) for name in (*names, ALONE)]
+    return Table(["extractor", "source", *titles, "test images", "run"], body, cited)
+
+
+def os_path(classifier: Entry) -> str:
+    """Return the folder of the run that a classifier was fitted on, as a person can type it."""
+    return classifier.folder.removesuffix(f"/classical/{classifier.path.name}")
+
+
+def table_4(entries: Sequence[Entry], most: int = 12) -> Table:
+    """Return the report's Table 4: what was measured here, among what others have published.
+
+    Args:
+        entries: all, the best by validation first: the best of each model stands for it; those
+            that were not judged on FER-2013 are left out.
+        most: rows of ours.
+    """
+    best: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.data == "FER-2013" and "test" in entry.scores and entry.kind != "evaluation":
+            best.setdefault(entry.model, entry)
+    rows = [
+        (
+            entry.scores["test"].accuracy,
+            [
+                _approach(entry),
+                _measured(entry),
+                entry.judged_on,
+                "ferlab",
+                "epoch chosen by validation",
+            ],
+            False,
+        )
+        for entry in list(best.values())[:most]
+    ]
+    rows += [
+        (
+            row.accuracy,
+            [row.approach, _points(row.accuracy), row.test_images, "cited", row.protocol],
+            True,
+        )
+        for row in TABLE_4
+    ]
+    rows.sort(key=lambda row: -row[0])
+    return Table(
+        ["approach", "accuracy %", "test images", "source", "protocol"],
+        [cells for _, cells, _ in rows],
+        [index for index, (_, _, is_cited) in enumerate(rows) if is_cited],
+    )
+
+
+def to_markdown(
+    title: str, order: str, entries: Sequence[Entry], groups: Sequence[OverSeeds]
+) -> str:
+    """Return the tables of all entries, over seeds, and the report's 3 and 4 in Markdown.
+
+    Args:
+        title: the first heading.
+        order: a sentence on the order of the entries.
+        entries: in that order.
+        groups: of runs that differ in their seed alone.
+    """
+    parts = [f"# {title}", order, format_runs(entries, list(TITLES), "markdown")]
+    best = ordered(entries, "val")
+    if groups:
+        header, rows = seed_rows(groups)
+        parts += ["## Over seeds", _markdown(header, rows)]
+    if (third := table_3(best)) is not None:
+        parts += ["## Table 3", _markdown(third.header, third.rows)]
+    fourth = table_4(best)
+    if len(fourth.cited) < len(fourth.rows):
+        parts += ["## Table 4", _markdown(fourth.header, fourth.rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    body = [[_plain(cell, "markdown") for cell in row] for row in rows]
+    return "\n".join(format_table(header, body, [], [], "markdown"))
+
+
+def _approach(entry: Entry) -> str:
+    network, _, classifier = entry.model.partition(" + ")
+    on_top = f" + {CLASSIFIERS.get(classifier, classifier)}" if classifier else ""
+    return f"Model {network}{on_top}, {entry.optimizer}"
+
+
+def _plain(text: str, form: str) -> str:
+    """Return a cell on one line, in Markdown without anything that means something there."""
+    line = " ".join(text.split())
+    if form != "markdown":
+        return line
+    return line.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+
+def _points(accuracy: object) -> str:
+    return f"{100 * float(str(accuracy)):.2f}"
+
+
+def _measured(entry: Entry | None) -> str:
+    if entry is None or "test" not in entry.scores:
+        return ""
+    return " ".join(filter(None, (_points(entry.value("test")), interval(entry, "test"))))
+
+
+def _spread(spread: tuple[float, float] | None, column: str) -> str:
+    if spread is None:
+        return ""
+    scale, digits = (1, 3) if column == "macro_f1" else (100, 2)
+    return f"{scale * spread[0]:.{digits}f} ± {scale * spread[1]:.{digits}f}"
+
+
+def _millions(number: float) -> str:
+    return f"{number / 1e6:.1f} M" if number >= 1e5 else f"{number / 1e3:.1f} k"

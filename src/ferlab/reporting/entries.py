@@ -1,0 +1,226 @@
+"""One line of the comparison: what a run, an evaluation or a fitted classifier came to."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean, stdev
+
+from ferlab.checks import FerlabError, check_choice, check_keys
+
+SPLITS = ("train", "val", "test", "public", "private", "clean")
+"""Of an entry, in the order of its columns; the last three are parts of `test`."""
+
+TRAINED = ("run", "sweep job")
+"""Kinds of entries that are trained networks."""
+
+KINDS = (*TRAINED, "evaluation", "classifier")
+
+
+@dataclass(frozen=True)
+class Score:
+    """How many images of a split were judged, and how well.
+
+    Attributes:
+        accuracy: in [0, 1].
+        images: None where that is not known.
+        macro_f1: in [0, 1]; None where it was not measured.
+    """
+
+    accuracy: float
+    images: int | None = None
+    macro_f1: float | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the comparison.
+
+    Attributes:
+        kind: one of KINDS.
+        model: the network's name; of a classifier `F + svm`, of an ensemble `F, C`.
+        optimizer: `adam`; of an ensemble those of its members.
+        augmentation: the name of the shipped group that it equals, else `own`.
+        seed: None where several or none are known.
+        data: title of the data.
+        scores: by the name of a split out of SPLITS; a split without images has none.
+        folder: where it lies, as a person can type it.
+        path: the same, for the program.
+        settings: leaves of the configuration by dotted key; of trained networks alone.
+        details: what tells it from others of the same model, optimizer and augmentation.
+        parameters: in Keras' count, with the statistics of batch normalisation.
+        macs: multiply-accumulates forward, for one view of one image.
+        epochs: trained.
+        best_epoch: whose weights were kept.
+        seconds: of all epochs together.
+        commit: of ferlab when it was begun.
+        judged: folders of the runs that an evaluation or a classifier is about.
+        history: a row per epoch.
+    """
+
+    kind: str
+    model: str
+    optimizer: str
+    augmentation: str
+    seed: int | None
+    data: str
+    scores: Mapping[str, Score]
+    folder: str
+    path: Path
+    settings: Mapping[str, object] = field(default_factory=dict)
+    details: str = ""
+    parameters: int | None = None
+    macs: int | None = None
+    epochs: int | None = None
+    best_epoch: int | None = None
+    seconds: float | None = None
+    commit: str = ""
+    judged: tuple[Path, ...] = ()
+    history: Sequence[Mapping[str, float]] = ()
+
+    @property
+    def test_set(self) -> str:
+        """Which test images it was judged on, in words: no two of them stand unmarked together."""
+        return f"{self.data}, {self.judged_on}"
+
+    @property
+    def judged_on(self) -> str:
+        """Which part of the test set, and how many images."""
+        scores = self.scores
+        if "test" not in scores:
+            return "no test images"
+        all_of, public, private = (
+            _images(scores, split) for split in ("test", "public", "private")
+        )
+        if all_of is None:
+            return "test images of unknown number"
+        part = {public: "PublicTest", private: "PrivateTest"}.get(all_of, "test")
+        if public is not None and private is not None and public + private == all_of:
+            part = "PublicTest and PrivateTest"
+        return f"{part}, {all_of:,} images"
+
+    def value(self, column: str) -> str | float | None:
+        """Return what stands in a column out of COLUMNS: None where it is not known."""
+        if column in SPLITS:
+            return self.scores[column].accuracy if column in self.scores else None
+        if column == "macro_f1":
+            return self.scores["test"].macro_f1 if "test" in self.scores else None
+        found: str | float | None = getattr(self, column)
+        return found
+
+
+def _images(scores: Mapping[str, Score], split: str) -> int | None:
+    return scores[split].images if split in scores else None
+
+
+COLUMNS = (
+    "kind",
+    "model",
+    "optimizer",
+    "augmentation",
+    "seed",
+    "details",
+    "parameters",
+    "macs",
+    "epochs",
+    "best_epoch",
+    "seconds",
+    *SPLITS,
+    "macro_f1",
+    "data",
+    "judged_on",
+    "commit",
+    "folder",
+)
+"""What entries can be sorted and chosen by."""
+
+HIGHER_IS_BETTER = (*SPLITS, "macro_f1")
+
+
+def choose(entries: Iterable[Entry], where: object) -> list[Entry]:
+    """Return the entries that have one of the wanted values in each of the named columns.
+
+    Args:
+        entries: any.
+        where: by column one value, or a list of them; None for all entries.
+
+    Raises:
+        FerlabError: `where` is no such mapping, or names an unknown column.
+    """
+    if where is None:
+        return list(entries)
+    if not isinstance(where, Mapping):
+        raise FerlabError(
+            f"where must map columns to values such as {{model: [F,C]}}; got {where!r}"
+        )
+    check_keys("where", where, COLUMNS)
+    wanted = {
+        column: [str(value) for value in (values if isinstance(values, list) else [values])]
+        for column, values in where.items()
+    }
+    return [
+        entry
+        for entry in entries
+        if all(str(entry.value(column)) in values for column, values in wanted.items())
+    ]
+
+
+def ordered(entries: Iterable[Entry], column: str) -> list[Entry]:
+    """Return the entries by a column: highest accuracy first, least cost first, names from a to z.
+
+    What has no value there comes last; equals stay in the order of their folders.
+
+    Raises:
+        FerlabError: an unknown column.
+    """
+    check_choice("sort", column, COLUMNS)
+    by_folder = sorted(entries, key=lambda entry: entry.folder)
+    known = [entry for entry in by_folder if entry.value(column) is not None]
+    unknown = [entry for entry in by_folder if entry.value(column) is None]
+    known.sort(
+        key=lambda entry: entry.value(column),  # type: ignore[arg-type, return-value]
+        reverse=column in HIGHER_IS_BETTER,
+    )
+    return known + unknown
+
+
+def of_each(entries: Iterable[Entry], *columns: str) -> list[Entry]:
+    """Return the entries, the first of each combination of values in these columns in front."""
+    first: dict[object, Entry] = {}
+    others = []
+    for entry in entries:
+        alike = tuple(entry.value(column) for column in columns)
+        if first.setdefault(alike, entry) is not entry:
+            others.append(entry)
+    return [*first.values(), *others]
+
+
+@dataclass(frozen=True)
+class OverSeeds:
+    """Runs that differ in their seed alone.
+
+    Attributes:
+        entries: at least two, of different seeds.
+    """
+
+    entries: Sequence[Entry]
+
+    def spread(self, column: str) -> tuple[float, float] | None:
+        """Return mean and sample standard deviation of a column; None where a run lacks it."""
+        values = [entry.value(column) for entry in self.entries]
+        numbers = [float(value) for value in values if isinstance(value, int | float)]
+        if len(numbers) < len(values):
+            return None
+        return mean(numbers), stdev(numbers)
+
+
+def over_seeds(entries: Iterable[Entry]) -> list[OverSeeds]:
+    """Return the groups of at least two trained networks that differ in their seed alone.
+
+    In the order of their first member; of runs with the same seed the first counts.
+    """
+    groups: dict[object, dict[int | None, Entry]] = {}
+    for entry in entries:
+        if entry.kind in TRAINED:
+            alike = (entry.data, entry.judged_on, *sorted(map(str, entry.settings.items())))
+            groups.setdefault(alike, {}).setdefault(entry.seed, entry)
+    return [OverSeeds(list(group.values())) for group in groups.values() if len(group) > 1]

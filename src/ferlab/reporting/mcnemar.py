@@ -1,0 +1,198 @@
+"""Whether two classifiers differ on the same images: McNemar's test (1947, Psychometrika 12)."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferlab.checks import FerlabError
+from ferlab.emotions import EMOTIONS
+from ferlab.reporting.intervals import paired_interval
+
+_LEVEL = 0.05  # of significance
+
+Judged = Mapping[str, tuple[NDArray[np.str_], NDArray[np.int64], NDArray[np.int64]]]
+"""Names, labels and predicted classes of the images (N,) of a split or `test/part`."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two classifiers on the same images.
+
+    Attributes:
+        images: how many.
+        first_alone: images that the first gets right and the second wrong.
+        second_alone: the reverse.
+    """
+
+    images: int
+    first_alone: int
+    second_alone: int
+
+    @property
+    def discordant(self) -> int:
+        """Images that one of the two alone gets right; the others tell nothing."""
+        return self.first_alone + self.second_alone
+
+    @property
+    def p_value(self) -> float:
+        """How likely chance alone splits the discordant images at least this unevenly.
+
+        Exact: two-sided binomial test of one half, whatever their number.
+        """
+        from scipy.stats import binomtest  # half a second, for those who ask alone
+
+        if not self.discordant:
+            return 1.0
+        return float(binomtest(self.first_alone, self.discordant).pvalue)
+
+    @property
+    def difference(self) -> float:
+        """Accuracy of the first less that of the second."""
+        return (self.first_alone - self.second_alone) / self.images
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the difference."""
+        return paired_interval(self.images, self.first_alone, self.second_alone)
+
+    @property
+    def p_text(self) -> str:
+        """The p-value as it is written."""
+        return "< 0.0001" if self.p_value < 1e-4 else f"{self.p_value:.4f}"
+
+    def sentence(self, split: str) -> str:
+        """Return what the test says, in one sentence."""
+        low, high = (f"{100 * end:+.2f}" for end in self.interval)
+        p = f"p {self.p_text}" if self.p_text.startswith("<") else f"p = {self.p_text}"
+        found = (
+            f"of {self.discordant:,} images that one alone gets right the first has "
+            f"{self.first_alone:,}, which is {100 * self.difference:+.2f} points of accuracy "
+            f"(95 % interval {low} to {high}, {p})"
+        )
+        if self.p_value >= _LEVEL:
+            return f"{split}: {found}; that is no more than chance gives."
+        better = "first" if self.difference > 0 else "second"
+        return f"{split}: {found}; the {better} is better by more than chance gives."
+
+
+@dataclass(frozen=True)
+class PairTest:
+    """Two runs, tested on every split whose images both have judged.
+
+    Attributes:
+        first: its folder, as a person can type it.
+        second: likewise.
+        splits: by the name of the split or `test/part`.
+    """
+
+    first: str
+    second: str
+    splits: Mapping[str, Paired]
+
+    def in_words(self) -> str:
+        """Return a line on the two, and a sentence per split."""
+        lines = [f"first: {self.first}, second: {self.second}"]
+        return "\n".join(lines + [result.sentence(name) for name, result in self.splits.items()])
+
+    def metrics(self) -> dict[str, float]:
+        """Return the numbers by `pair/split/name`."""
+        return {
+            f"pair/{split}/{name}": value
+            for split, result in self.splits.items()
+            for name, value in (
+                ("images", result.images),
+                ("discordant", result.discordant),
+                ("difference", result.difference),
+                ("low", result.interval[0]),
+                ("high", result.interval[1]),
+                ("p", result.p_value),
+            )
+        }
+
+
+def read_predictions(path: Path) -> Judged:
+    """Return names, labels and predicted classes of every split and part in a `predictions.npz`.
+
+    Raises:
+        FerlabError: the file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(_judged(file))
+    except FileNotFoundError as error:
+        raise FerlabError(f"there is no {path}; name a finished run or evaluation") from error
+    except (OSError, ValueError, KeyError, IndexError, BadZipFile, EOFError) as error:
+        raise FerlabError(f"{path} is damaged ({error})") from error
+
+
+def _judged(
+    file: Mapping[str, NDArray[np.generic]],
+) -> Iterator[tuple[str, tuple[NDArray[np.str_], NDArray[np.int64], NDArray[np.int64]]]]:
+    """Yield each split and part with its names, labels and predicted classes."""
+    for split in ("val", "test"):
+        if f"{split}_names" not in file:
+            continue
+        if f"{split}_predicted" in file:
+            predicted = file[f"{split}_predicted"]
+        else:
+            predicted = file[f"{split}_probabilities"].argmax(axis=1)
+        columns = np.asarray(file[f"{split}_names"]), file[f"{split}_labels"], predicted
+        if len({column.shape for column in columns}) > 1 or columns[0].ndim != 1:
+            raise ValueError(f"{split} has columns of different lengths")
+        if not set(np.unique(columns[1:]).tolist()) <= set(range(len(EMOTIONS))):
+            raise ValueError(f"{split} has unknown classes")
+        yield split, columns  # type: ignore[misc]
+        for part in ("public", "private", "clean"):
+            chosen = np.asarray(file.get(f"{split}_{part}", []), dtype=bool)
+            if chosen.any():
+                yield f"{split}/{part}", tuple(column[chosen] for column in columns)
+
+
+def confusion_of(path: Path) -> NDArray[np.int64]:
+    """Return the confusion matrix (7, 7) of the test images in a `predictions.npz`.
+
+    Rows are the true class, columns the predicted one.
+
+    Raises:
+        FerlabError: the file is missing or damaged, or knows no test images.
+    """
+    judged = read_predictions(path)
+    if "test" not in judged:
+        raise FerlabError(f"{path} has no test images; choose a run that was tested")
+    _, labels, predicted = judged["test"]
+    n = len(EMOTIONS)
+    return np.bincount(labels * n + predicted, minlength=n * n).reshape(n, n)
+
+
+def compare_judged(first: Judged, second: Judged) -> dict[str, Paired]:
+    """Return the comparison on each split and part whose images both have judged.
+
+    Images are matched by their names, whatever their order.
+
+    Raises:
+        FerlabError: the two have judged no split of the same images.
+    """
+    compared = {}
+    for split in first.keys() & second.keys():
+        one, other = (_sorted(*judged[split]) for judged in (first, second))
+        if not all(np.array_equal(one[column], other[column]) for column in (0, 1)):
+            continue
+        right, also_right = (predicted == labels for _, labels, predicted in (one, other))
+        compared[split] = Paired(
+            images=len(right),
+            first_alone=int(np.count_nonzero(right & ~also_right)),
+            second_alone=int(np.count_nonzero(~right & also_right)),
+        )
+    if not compared:
+        raise FerlabError("the two were judged on different images; name two of the same data")
+    return {split: compared[split] for split in first if split in compared}
+
+
+def _sorted(*columns: NDArray[np.generic]) -> list[NDArray[np.generic]]:
+    """Return the columns in the order of the first one's names."""
+    order = np.argsort(columns[0], kind="stable")
+    return [column[order] for column in columns]

@@ -1,0 +1,90 @@
+"""Lines of the comparison: chosen, put in order, and grouped over seeds."""
+
+from pathlib import Path
+
+import pytest
+from mistakes import mistake_of
+
+from ferlab.reporting.entries import Entry, Score, choose, of_each, ordered, over_seeds
+
+
+def entry(folder, val=None, **values):
+    scores = {} if val is None else {"val": Score(val, 100)}
+    scores |= values.pop("scores", {})
+    known = {"kind": "run", "model": "A", "optimizer": "adam", "augmentation": "none", "seed": 0}
+    return Entry(
+        **{**known, "data": "FER-2013", **values}, scores=scores, folder=folder, path=Path(folder)
+    )
+
+
+def folders(entries):
+    return [one.folder for one in entries]
+
+
+def test_the_best_comes_first_and_what_was_not_measured_last():
+    entries = [entry("a"), entry("b", 0.5), entry("c", 0.7), entry("d", 0.5)]
+    assert folders(ordered(entries, "val")) == ["c", "b", "d", "a"]
+
+
+def test_costs_and_names_begin_with_the_least():
+    entries = [entry("a", macs=5), entry("b"), entry("c", macs=3, model="Z")]
+    assert folders(ordered(entries, "macs")) == ["c", "a", "b"]
+    assert folders(ordered(entries, "model")) == ["a", "b", "c"]
+
+
+def test_an_unknown_column_is_a_mistake():
+    assert "did you mean 'val'" in mistake_of(ordered, [], "vall")
+    assert "did you mean 'model'" in mistake_of(choose, [], {"modell": "A"})
+    assert "where must map columns to values" in mistake_of(choose, [], ["model"])
+
+
+def test_columns_choose_together_and_values_of_one_column_side_by_side():
+    entries = [
+        entry("a", model="F"),
+        entry("b", model="C", seed=1),
+        entry("c", model="F", optimizer="sgd"),
+    ]
+    assert folders(choose(entries, {"model": ["F", "C"], "optimizer": "adam"})) == ["a", "b"]
+    assert folders(choose(entries, {"seed": 1})) == ["b"]
+    assert folders(choose(entries, None)) == ["a", "b", "c"]
+
+
+def test_the_first_of_each_stands_in_front():
+    entries = [entry("a"), entry("b"), entry("c", model="B"), entry("d", optimizer="sgd")]
+    assert folders(of_each(entries, "model")) == ["a", "c", "b", "d"]
+    assert folders(of_each(entries, "model", "optimizer")) == ["a", "c", "d", "b"]
+
+
+def test_runs_that_differ_in_their_seed_alone_have_mean_and_deviation():
+    same = {"lr": 0.1}
+    entries = [
+        entry("a", 0.5, seed=0, settings=same),
+        entry("b", 0.6, seed=1, settings=same),
+        entry("c", 0.9, seed=2, settings={"lr": 0.2}),
+        entry("d", 0.9, seed=1, settings=same),  # the seed is there already
+        entry("e", 0.7, seed=2, settings=same, kind="evaluation"),
+    ]
+    (group,) = over_seeds(entries)
+    assert folders(group.entries) == ["a", "b"]
+    assert group.spread("val") == pytest.approx((0.55, 0.0707107), abs=1e-6)
+    assert group.spread("test") is None
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        ({"test": 10, "public": 10}, "PublicTest, 10 images"),
+        ({"test": 10, "private": 10}, "PrivateTest, 10 images"),
+        (
+            {"test": 7178, "public": 3589, "private": 3589},
+            "PublicTest and PrivateTest, 7,178 images",
+        ),
+        ({"test": 10}, "test, 10 images"),
+        ({"test": None}, "test images of unknown number"),
+        ({}, "no test images"),
+    ],
+)
+def test_the_test_images_are_named(scores, said):
+    one = entry("a", scores={name: Score(0.5, images) for name, images in scores.items()})
+    assert one.judged_on == said
+    assert one.test_set == f"FER-2013, {said}"
