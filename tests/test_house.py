@@ -74,6 +74,25 @@ def test_reporting_knows_neither_torch_nor_lightning():
         assert not {name.split(".")[0] for name in imports(path)} & {"torch", "lightning"}, path
 
 
+def calls(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), {option.arg: option.value for option in node.keywords}
+
+
+def test_no_shell_and_no_pickle_in_the_source():
+    for path in modules():
+        for name in imports(path):
+            assert name.split(".")[0] not in {"pickle", "joblib", "dill", "shelve"}, path
+        for called, options in calls(path):
+            assert called not in {"os.system", "os.popen", "eval", "exec", "yaml.unsafe_load"}, path
+            assert "shell" not in options, path
+            if called == "torch.load":
+                assert ast.unparse(options["weights_only"]) == "True", path
+            if called in {"np.load", "numpy.load"}:
+                assert ast.unparse(options["allow_pickle"]) == "False", path
+
+
 @pytest.mark.slow
 def test_the_wheel_carries_the_configuration(tmp_path):
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-q", "-w", str(tmp_path), ROOT]

@@ -87,6 +87,8 @@ def _parse_yaml(text: str) -> object:
 
 
 def _read_mapping(path: Path, parse: Callable[[str], object]) -> dict[str, Any]:
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise FerlabError(f"{path} is damaged (it is no file); remove it")
     try:
         with path.open(encoding="utf-8") as file:
             text = file.read(_LARGEST + 1)

@@ -22,8 +22,15 @@ def conf_folder() -> Path:
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """Return the resolved configuration as plain Python values."""
-    values = OmegaConf.to_container(config, resolve=True)
+    """Return the resolved configuration as plain Python values.
+
+    Raises:
+        FerlabError: it is nested too deeply.
+    """
+    try:
+        values = OmegaConf.to_container(config, resolve=True)
+    except RecursionError as error:
+        raise FerlabError("the configuration is nested too deeply") from error
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
 
@@ -49,39 +56,47 @@ def instantiate(config: DictConfig | Mapping[str, Any], group: str, **arguments:
         raise FerlabError(f"{group}: {reason}") from error
 
 
-def check_targets(config: object, place: str) -> None:
+def check_recorded(config: Mapping[str, Any], place: str) -> None:
     """Make sure that a configuration from somebody else names nothing but what ferlab ships.
 
+    Args:
+        config: groups of the configuration by name.
+        place: the file that it comes from, for messages.
+
     Raises:
-        FerlabError: a `_target_` is not one of the exact names in the shipped `conf/`: importing
-            it could run anything.
+        FerlabError: a `_target_` is not one of the exact names in the shipped files of its group:
+            importing it could run anything. Or a value is an interpolation, which could take a
+            secret out of the environment; what ferlab records has none.
     """
-    for target in _targets(config):
-        if target not in shipped_targets():
-            raise FerlabError(
-                f"{place} names {target!r}, which ferlab does not ship and which could run "
-                "anything; trust=true imports it all the same"
-            )
+    for group, values in config.items():
+        for key, value in _leaves(values):
+            if key == "_target_" and value not in shipped_targets(group):
+                raise FerlabError(
+                    f"{place} names {value!r}, which ferlab does not ship for {group} and which "
+                    "could run anything; trust=true imports it all the same"
+                )
+            if isinstance(value, str) and "${" in value:
+                raise FerlabError(f"{place} is not resolved: {group} holds {value!r}")
 
 
 @cache
-def shipped_targets() -> frozenset[object]:
-    """Return every `_target_` in the shipped configuration."""
-    files = (path for path in conf_folder().rglob("*.yaml") if "local" not in path.parts)
+def shipped_targets(group: str) -> frozenset[object]:
+    """Return every `_target_` in the shipped files of a group; none where it is no group."""
     return frozenset(
-        target
-        for path in files
-        for target in _targets(yaml.safe_load(path.read_text(encoding="utf-8")))
+        value
+        for path in (conf_folder() / group).rglob("*.yaml")
+        for key, value in _leaves(yaml.safe_load(path.read_text(encoding="utf-8")))
+        if key == "_target_"
     )
 
 
-def _targets(config: object) -> Iterator[object]:
-    """Yield the values of all keys `_target_`, at any depth."""
+def _leaves(config: object, key: object = None) -> Iterator[tuple[object, object]]:
+    """Yield the innermost values, each with the last key on its way."""
     if isinstance(config, Mapping):
-        for key, value in config.items():
-            if key == "_target_":
-                yield value
-            yield from _targets(value)
+        for name, value in config.items():
+            yield from _leaves(value, name)
     elif isinstance(config, list):
         for value in config:
-            yield from _targets(value)
+            yield from _leaves(value, key)
+    else:
+        yield key, config

@@ -72,7 +72,7 @@ class TargetedAugmentation:
                     f"augment.extra has no class {emotion!r}{did_you_mean(emotion, EMOTIONS)}; "
                     f"the classes are {', '.join(EMOTIONS)}"
                 )
-            check_integer(f"augment.extra.{emotion}", count, at_least=0)
+            check_integer(f"augment.extra.{emotion}", count, at_least=0, at_most=10**6)
         if transforms is None and (any(self.extra.values()) or apply_to == "all"):
             raise FerlabError(
                 "augment.extra and augment.apply_to=all need augment.transforms; "

@@ -218,7 +218,7 @@ def draw_store(size: int, seed: int) -> ImageStore:
     Raises:
         FerlabError: `size` is not an integer >= 70, or `seed` not an integer >= 0.
     """
-    check_integer("data.size", size, at_least=70)
+    check_integer("data.size", size, at_least=70, at_most=10**6)
     check_integer("seed", seed, at_least=0)
     shares = _share(size, tuple(map(sum, FER2013_COUNTS.values())), 0)
     faces = [

@@ -87,10 +87,11 @@ def _recognise(place: Path) -> tuple[str, Callable[[], ImageStore]]:
             classes = tree.find_classes(list_folder(place))
             return f"tree-{tree.fingerprint(classes)}", partial(tree.decode, classes)
         place = place / held
-    if place.suffix.lower() == ".zip":
+    suffix = place.suffix.lower() if place.is_file() else ""  # a pipe would be waited for
+    if suffix == ".zip":
         classes = tree.find_classes(list_zip(place))
         return f"zip-{tree.fingerprint(classes)}", partial(tree.decode, classes)
-    if place.suffix.lower() == ".csv":
+    if suffix == ".csv":
         return f"csv-{pixel_csv.fingerprint(place)}", partial(pixel_csv.read_csv, place)
     raise FerlabError(
         f"{place} is neither a folder nor a .zip or .csv file; "

@@ -160,7 +160,8 @@ def _is_whole(folder: Path) -> bool:
             return False
         return all(
             # memory-mapping fails on a file shorter than its header says
-            len(np.load(folder / f"{column}.npy", mmap_mode="r")) == manifest["images"]
+            len(np.load(folder / f"{column}.npy", mmap_mode="r", allow_pickle=False))
+            == manifest["images"]
             for column in _COLUMNS
         )
     except (OSError, EOFError, ValueError, KeyError, TypeError):

@@ -35,6 +35,8 @@ def is_whole(path: Path) -> bool:
     torch itself reads a flipped bit without a word. It compresses nothing: what is compressed could
     unpack to more than memory holds.
     """
+    if not path.is_file():  # a pipe would be waited for
+        return False
     try:
         with zipfile.ZipFile(path) as archive:
             stored = all(part.compress_type == zipfile.ZIP_STORED for part in archive.infolist())

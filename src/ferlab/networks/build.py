@@ -5,6 +5,7 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
+from ferlab.checks import FerlabError
 from ferlab.emotions import EMOTIONS
 from ferlab.networks.blocks import (
     ResidualBlock,
@@ -72,8 +73,23 @@ class LayeredNetwork(nn.Module):
         return logits
 
 
+MOST_PARAMETERS = 10**9
+"""4 GB of weights; vggnet has 3 % of it."""
+
+
 def build_network(spec: NetworkSpec, seed: int = 0) -> LayeredNetwork:
-    """Return the network of `spec`, its initial weights a function of `seed` alone."""
+    """Return the network of `spec`, its initial weights a function of `seed` alone.
+
+    Raises:
+        FerlabError: it would have more than MOST_PARAMETERS; no memory is taken for them.
+    """
+    with torch.device("meta"):
+        n_parameters = sum(weights.numel() for weights in LayeredNetwork(spec).parameters())
+    if n_parameters > MOST_PARAMETERS:
+        raise FerlabError(
+            f"model {spec.name} would have {n_parameters:,} parameters; at most "
+            f"{MOST_PARAMETERS:,} are built"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return LayeredNetwork(spec)

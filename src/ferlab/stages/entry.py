@@ -61,9 +61,16 @@ def run_stage(
     try:
         _check_arguments(arguments)
         if not is_sweep(arguments):
-            mistakes: list[Exception] = []
-            _run_hydra(name, partial(_run, name, task, start, mistakes), arguments)
-            return _fail(_worded(mistakes[0])) if mistakes else 0
+            raised: list[Exception] = []
+            try:
+                _run_hydra(name, partial(_run, name, task, start, raised), arguments)
+            except MISTAKES:
+                raise
+            except Exception as error:  # what Hydra makes of an override that it did not foresee
+                raise FerlabError(f"the configuration cannot be composed: {error}") from error
+            if raised:
+                raise raised[0]
+            return 0
         if is_distributed():
             raise FerlabError("a sweep cannot run under torchrun; start each job by itself")
         if not sweeps:
@@ -97,7 +104,7 @@ def _run(
     name: str,
     task: Callable[[DictConfig, RunFolder], Any],
     start: Sequence[str],
-    mistakes: list[Exception],
+    raised: list[Exception],
     config: DictConfig,
 ) -> Any:
     """Run the task in Hydra's folder; under torchrun in that of its first process.
@@ -112,8 +119,8 @@ def _run(
     with RunFolder(path, name) as folder:
         try:
             return task(config, folder)
-        except MISTAKES as error:
-            mistakes.append(error)
+        except Exception as error:
+            raised.append(error)
             return None
         except Interrupted as stop:
             overrides = HydraConfig.get().overrides.task
@@ -180,7 +187,17 @@ def _fail(message: str, status: int = 1) -> int:
 
 
 def _worded(error: Exception) -> str:
-    """Return what is wrong and, of a person's mistake, what to do, in one line."""
+    """Return what is wrong and, of a person's mistake, what to do, in one line.
+
+    Names come from files, and may hold lines of their own or a terminal's commands.
+    """
+    worded = "".join(
+        letter if letter.isprintable() else repr(letter)[1:-1] for letter in _words(error)
+    )
+    return worded if len(worded) <= 800 else f"{worded[:800]} …"
+
+
+def _words(error: Exception) -> str:
     if isinstance(error, FerlabError):
         return str(error)
     if isinstance(error, MissingConfigException) and error.options is not None:

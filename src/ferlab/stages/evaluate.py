@@ -18,7 +18,7 @@ from ferlab.reporting import results
 from ferlab.runs import RunFolder
 from ferlab.stages.entry import run_stage
 from ferlab.stages.predict import predict
-from ferlab.stages.recorded import named_runs, recorded_data
+from ferlab.stages.recorded import named_runs, recorded_data, recorded_value
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class _Predictor:
         self.data_digest = data.store.digest
         test_time = self._config.augment.test_time
         if test_time is None:
-            test_time = recorded["augment"]["test_time"] if recorded else "none"
+            test_time = recorded_value(recorded, "augment", "test_time") or "none"
         log.info("run     %s, test time: %s", os.path.relpath(run.path), test_time)
         if not len(data.test_rows):
             raise FerlabError("there are no test images; name other data with data.root=")

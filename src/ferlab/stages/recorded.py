@@ -11,7 +11,7 @@ from ferlab.checks import FerlabError
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.data.sources import fer2013
 from ferlab.finding import find_run
-from ferlab.instantiate import check_targets, instantiate, plain
+from ferlab.instantiate import check_recorded, instantiate, plain
 from ferlab.runs import RunFolder
 from ferlab.stages.compose import make_augmentation
 
@@ -49,11 +49,10 @@ def recorded_data(
     if recorded is None:
         return FaceDataModule(elsewhere, eval_batch_size=here.eval_batch_size)
     if not config.trust:
-        check_targets(recorded.get("data"), str(place))
+        check_recorded({"data": recorded.get("data")}, str(place))
     try:
         data, source = recorded["data"], dict(recorded["data"]["source"])
-        if here.cache is not None:
-            source["cache"] = here.cache
+        source["cache"] = here.cache  # never the recorded one: nothing is written where it says
         return FaceDataModule(
             elsewhere if here.root is not None else instantiate(source, "data.source"),
             augmentation=make_augmentation(recorded["augment"]) if augmented else None,
@@ -64,5 +63,11 @@ def recorded_data(
             limit=data["limit"],
             seed=recorded["seed"],
         )
-    except (KeyError, TypeError) as error:
-        raise FerlabError(f"{place} is not the configuration of a run; it lacks {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FerlabError(f"{place} is not the configuration of a run ({error})") from error
+
+
+def recorded_value(recorded: Mapping[str, Any] | None, group: str, key: str) -> Any:
+    """Return a value of a run's configuration; None where it has none."""
+    values = (recorded or {}).get(group)
+    return values.get(key) if isinstance(values, Mapping) else None

@@ -15,7 +15,7 @@ from ferlab.data.datamodule import FaceDataModule
 from ferlab.emotions import EMOTIONS
 from ferlab.files import write_json
 from ferlab.finding import find_begun
-from ferlab.instantiate import check_targets, instantiate, plain
+from ferlab.instantiate import check_recorded, instantiate, plain
 from ferlab.learning.callbacks import BestWeights, Divergence, History
 from ferlab.learning.checkpoints import Checkpoints
 from ferlab.learning.classifier import EmotionClassifier
@@ -48,6 +48,8 @@ def train(config: DictConfig, folder: RunFolder) -> float:
     values = plain(config)
     folder.check_configuration(values)
     if (recorded := folder.recorded_metrics()) is not None:
+        if config.monitor not in recorded:
+            raise FerlabError(f"{folder.metrics} is damaged (no {config.monitor}); delete it")
         log.info("finished before, nothing to do: %s", os.path.relpath(folder.path))
         return recorded[config.monitor]
 
@@ -101,7 +103,7 @@ def _resume(config: DictConfig) -> float:
         )
     begun = find_begun(str(config.resume))
     recorded = begun.recorded_config()
-    check_targets(recorded, str(begun.config))
+    check_recorded(recorded, str(begun.config))
     log.info("going on with %s", os.path.relpath(begun.path))
     with RunFolder(begun.path) as folder:
         return train(OmegaConf.create(recorded), folder)
