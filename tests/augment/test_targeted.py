@@ -114,15 +114,15 @@ def test_fresh_epochs_draw_other_images_and_other_parameters():
         ({"extra": {"contempt": 5}}, r"augment\.extra has no class 'contempt'.*; the classes are"),
         (
             {"extra": {"sad": -1}},
-            r"augment\.extra\.sad must be an integer >= 0 and <= 1000000; got -1",
+            r"augment\.extra\.sad .* <= 1000000; got -1",
         ),
         (
             {"extra": {"sad": 2.5}},
-            r"augment\.extra\.sad must be an integer >= 0 and <= 1000000; got 2.5",
+            r"augment\.extra\.sad .* <= 1000000; got 2.5",
         ),
         (
             {"extra": {"sad": None}},
-            r"augment\.extra\.sad must be an integer >= 0 and <= 1000000; got None",
+            r"augment\.extra\.sad .* <= 1000000; got None",
         ),
         ({"apply_to": "al"}, r"augment\.apply_to must be one of extra, all; got 'al'"),
         ({"extra": {"sad": 1}, "transforms": None}, r"need augment\.transforms"),
