@@ -174,7 +174,7 @@ def test_what_is_no_checkpoint_of_the_training_is_one_line_and_runs_nothing(
     assert not Path("owned").exists()
 
 
-@pytest.mark.parametrize("replace", [hostile_pickle, FOREIGN["nothing"]])
+@pytest.mark.parametrize("replace", [hostile_pickle])
 def test_best_weights_that_are_none_are_restored_too(train, outcome, unreported, replace):
     replace(Path("stopped/checkpoints/best.ckpt"))
     status, out, err = train(*OFTEN)
@@ -266,9 +266,7 @@ def test_weights_that_are_lost_in_the_last_batch_are_never_the_best(train, monke
     assert "none was written yet" in err
 
 
-@pytest.mark.parametrize(
-    ("every", "steps"), [("2batches", [2, 4]), ("4 batch", [4]), ("1000 min", [])]
-)
+@pytest.mark.parametrize(("every", "steps"), [("2batches", [2, 4]), ("1000 min", [])])
 def test_checkpoints_are_written_as_often_as_asked_for(train, monkeypatch, every, steps):
     written = []
     write = checkpoints.Checkpoints._write

@@ -46,12 +46,12 @@ def assert_whole_checkpoints(folder: Path) -> int:
 @pytest.mark.parametrize(
     ("name", "time"),
     [
-        ("environment.json", 1),
+        pytest.param("environment.json", 1, marks=pytest.mark.slow),
         ("history.csv", 2),
         ("last.ckpt", 2),
-        ("best.ckpt", 1),
-        ("model.safetensors", 1),
-        ("curves.png", 1),
+        pytest.param("best.ckpt", 1, marks=pytest.mark.slow),
+        pytest.param("model.safetensors", 1, marks=pytest.mark.slow),
+        pytest.param("curves.png", 1, marks=pytest.mark.slow),
         ("metrics.json", 1),
     ],
 )
