@@ -24,10 +24,10 @@ train: $(READY)  ## train F on FER-2013, found or downloaded
 	$(BIN)/python train.py model=F optimizer=adam
 
 test: $(READY)  ## run the tests but the slow ones
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest --numprocesses auto -m 'not slow'
 
 test-all: $(READY)  ## run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 golden: $(READY)  ## write the golden curves anew, where a training's mathematics is meant to change
 	$(BIN)/python tests/learning/test_golden.py
