@@ -1,4 +1,4 @@
-"""What comes between two epochs, validation left out: metrics, history, best weights, checkpoints."""
+"""What comes between two epochs: metrics, history, best weights, checkpoints; not validation."""
 
 import statistics
 import time

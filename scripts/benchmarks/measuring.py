@@ -1,4 +1,4 @@
-"""What all measurements share: a clock that waits for the device, figures, a training to look into."""
+"""What all measurements share: a clock that waits for the device, a training to look into."""
 
 import statistics
 import tempfile

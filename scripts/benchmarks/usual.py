@@ -1,4 +1,4 @@
-"""What one would write instead: ImageFolder, torchvision's transforms, a DataLoader with workers."""
+"""What one would write instead: ImageFolder, torchvision's transforms, DataLoader with workers."""
 
 from collections.abc import Iterator
 from pathlib import Path
