@@ -1,8 +1,11 @@
 """Batches: every image once, the marked ones transformed, and the same again after a resume."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from faces import make_store
 
 from ferlab.augment.targeted import TargetedAugmentation
 from ferlab.augment.transforms import RandomTransforms
-from ferlab.data.batches import EvalBatches, TrainBatches, to_float
+from ferlab.data.batches import EvalBatches, TrainBatches, place, to_float
 from ferlab.emotions import EMOTIONS
 
 STORE = make_store(4)
@@ -68,6 +71,34 @@ def assert_same(batches, others):
         assert torch.equal(batch.images, other.images)
         assert torch.equal(batch.labels, other.labels)
 
+
+READ_A_MAPPED_STORE = """
+import numpy as np
+from ferlab.data.datamodule import FaceDataModule
+from ferlab.data.store import ImageStore
+
+def memory(kind):
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(kind))
+
+
+n = 20_000
+np.lib.format.open_memmap("images.npy", "w+", np.uint8, (n, 1, 48, 48))
+store = ImageStore(
+    images=np.load("images.npy", mmap_mode="c"),
+    labels=np.arange(n) % 7,
+    splits=np.zeros(n, np.uint8),
+    names=np.full(n, "x"),
+    hashes=np.arange(n).astype("S32"),
+)
+data = FaceDataModule(lambda: store, val_fraction=0.001)
+batches = iter(data.train_dataloader())
+next(batches)
+own, mapped = memory("RssAnon"), memory("RssFile")
+for _ in batches:
+    pass
+print(memory("RssAnon") - own, memory("RssFile") - mapped)
+"""
 
 # one epoch
 
@@ -286,3 +317,33 @@ def test_the_evaluation_batch_size_changes_no_image(batch_size):
     batches = eval_batches(ROWS, batch_size)
     assert len(batches) == len(list(batches)) == -(-28 // batch_size)
     assert rows_in(batches) == ROWS.tolist()
+
+
+# where the images lie
+
+
+def test_images_move_to_the_device_where_they_leave_half_of_its_memory_free():
+    images = torch.from_numpy(STORE.images)
+    device = torch.device("meta")  # stands in for an accelerator
+    assert place(images, device, free=2 * images.nbytes).device == device
+    assert place(images, device, free=2 * images.nbytes - 2).device.type == "cpu"
+
+
+def test_images_that_stay_on_the_host_are_gathered_there_and_sent_batch_by_batch():
+    images, labels = torch.from_numpy(STORE.images), torch.from_numpy(STORE.labels)
+    device = torch.device("meta")
+    shaken = TargetedAugmentation(SHAKE, {"sad": 3}, apply_to="all")
+    train = TrainBatches(images, labels, ROWS, shaken, 7, 0, device)
+    for batch in [*train, *EvalBatches(images, labels, ROWS, 7, device)]:
+        assert (batch.images.device, batch.labels.device) == (device, device)
+        assert batch.images.shape == (7, 1, 48, 48)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells of memory there")
+def test_a_mapped_store_is_read_through_the_map_and_never_copied_whole(tmp_path):
+    (tmp_path / "code.py").write_text(READ_A_MAPPED_STORE)
+    command = [sys.executable, "code.py"]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    own, mapped = map(int, told.stdout.split())
+    assert mapped > 0.9 * 20_000 * 48 * 48
+    assert own < 10e6

@@ -27,6 +27,31 @@ class Batch(NamedTuple):
     labels: Tensor
 
 
+def place(images: Tensor, device: torch.device, free: int) -> Tensor:
+    """Return images on `device` where they take at most half of its free memory, else as they are.
+
+    Args:
+        images: uint8 (M, 1, 48, 48) on the CPU; may be memory-mapped.
+        device: the one that computes.
+        free: its free memory, bytes; the other half is the network's.
+    """
+    return images.to(device) if images.nbytes <= free // 2 else images
+
+
+def gather(images: Tensor, rows: Tensor, device: torch.device) -> Tensor:
+    """Return the images at `rows` on `device`, gathered where they lie.
+
+    Args:
+        images: uint8 (M, 1, 48, 48).
+        rows: int64 (B,), on the device of `images`.
+        device: the one that computes.
+    """
+    gathered = images.index_select(0, rows)
+    if gathered.device != device and device.type == "cuda":
+        gathered = gathered.pin_memory()  # from pageable memory the host would wait for the copy
+    return gathered.to(device, non_blocking=True)
+
+
 def to_float(images: Tensor) -> Tensor:
     """Return uint8 grey levels 0-255 as float32 in [0, 1]."""
     return images.float() / 255
@@ -41,13 +66,14 @@ class TrainBatches:
     the rows that do not fill a batch are left out of an epoch, other ones in each.
 
     Args:
-        images: uint8 (M, 1, 48, 48), the whole store; may be memory-mapped on the CPU.
+        images: uint8 (M, 1, 48, 48), the whole store, on `device` or, where it has no room for
+            them, on the CPU, where they may be memory-mapped.
         labels: int64 (M,), the whole store's.
         rows: int64 (N,), the store's indices of the training images.
         augmentation: the plan of each epoch.
         batch_size: images per batch; no more than there are rows.
         seed: the run's seed.
-        device: where batches are gathered and augmented.
+        device: where batches are augmented.
         crop: side S of a random crop of each image, pixels; None gives whole images.
         share: (i, n) yields the i-th of n equal parts of each batch, for one of n processes; n
             divides the batch size.
@@ -65,7 +91,7 @@ class TrainBatches:
         crop: int | None = None,
         share: tuple[int, int] = (0, 1),
     ) -> None:
-        self._images = images.to(device)
+        self._images = images
         self._crop = crop
         self._mine = slice(share[0], None, share[1])
         self._rows = torch.from_numpy(rows)
@@ -94,7 +120,7 @@ class TrainBatches:
         first = plan.transformed[order].int().argsort(dim=1, descending=True, stable=True)
         order = order.gather(1, first)
         n_transformed = plan.transformed[order].sum(dim=1).tolist()
-        source = self._rows[plan.source][order].to(self._device, non_blocking=True)
+        source = self._rows[plan.source][order].to(self._images.device, non_blocking=True)
         labels = self._row_labels[plan.source][order].to(self._device, non_blocking=True)
         draws = plan.draws[order].to(self._device, non_blocking=True)
         if alpha := self._augmentation.mixup:
@@ -107,7 +133,7 @@ class TrainBatches:
             self._next_batch += 1
             if self._next_batch == len(self):  # before the last batch: nobody asks for another
                 self._epoch, self._next_batch = epoch + 1, 0
-            images = to_float(self._images.index_select(0, source[index]))
+            images = to_float(gather(self._images, source[index], self._device))
             if count := n_transformed[index]:
                 transforms = self._augmentation.transforms
                 assert transforms is not None  # the plan marks no row otherwise
@@ -133,11 +159,11 @@ class EvalBatches:
     """The given rows in their order, once, without augmentation.
 
     Args:
-        images: uint8 (M, 1, 48, 48), the whole store; may be memory-mapped on the CPU.
+        images: uint8 (M, 1, 48, 48), the whole store, where it lies in `TrainBatches`.
         labels: int64 (M,), the whole store's.
         rows: int64 (N,), the store's indices to go through.
         batch_size: images per batch; the last batch may be smaller.
-        device: where batches are gathered.
+        device: where batches are wanted.
     """
 
     def __init__(
@@ -148,17 +174,17 @@ class EvalBatches:
         batch_size: int,
         device: torch.device,
     ) -> None:
-        self._images = images.to(device)
-        self._labels = labels.to(device)
-        self._batches = (
-            torch.split(torch.from_numpy(rows).to(device), batch_size) if len(rows) else ()
-        )
+        self._images = images
+        self._device = device
+        self._rows = torch.from_numpy(rows).to(images.device)
+        self._labels = labels.cpu()[torch.from_numpy(rows)].to(device)
+        self._batch_size = batch_size
 
     def __len__(self) -> int:
-        return len(self._batches)
+        return -(-len(self._rows) // self._batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        for rows in self._batches:
-            yield Batch(
-                to_float(self._images.index_select(0, rows)), self._labels.index_select(0, rows)
-            )
+        for start in range(0, len(self._rows), self._batch_size):
+            part = slice(start, start + self._batch_size)
+            images = gather(self._images, self._rows[part], self._device)
+            yield Batch(to_float(images), self._labels[part])

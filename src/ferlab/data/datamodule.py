@@ -1,5 +1,6 @@
 """The LightningDataModule: a store, its split, and batches of it on the compute device."""
 
+import sys
 from collections.abc import Callable
 from functools import cached_property
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from ferlab.augment.targeted import TargetedAugmentation
 from ferlab.checks import FerlabError, check_choice, check_integer, check_number
 from ferlab.data.audit import TEST_SPLITS, Audit
-from ferlab.data.batches import EvalBatches, TrainBatches
+from ferlab.data.batches import EvalBatches, TrainBatches, place
 from ferlab.data.splits import stratified_split
 from ferlab.data.store import SPLITS, ImageStore
 from ferlab.emotions import EMOTIONS
@@ -67,7 +68,7 @@ class FaceDataModule(L.LightningDataModule):
         self.crop = crop
         self.seed = check_integer("seed", seed, at_least=0)
         self._source = source
-        self._resident: tuple[Tensor, Tensor] | None = None
+        self._placed: tuple[torch.device, Tensor] | None = None  # the images, and for which device
 
     @cached_property
     def store(self) -> ImageStore:
@@ -154,10 +155,9 @@ class FaceDataModule(L.LightningDataModule):
                 f"data.batch_size={self.batch_size} cannot be divided among {n_processes} "
                 "processes; make it a multiple"
             )
-        images, labels = self._on_device()
         return TrainBatches(
-            images,
-            labels,
+            self._images(),
+            torch.from_numpy(self.store.labels),
             self.train_and_val_rows[0],
             self.augmentation,
             self.batch_size,
@@ -173,8 +173,8 @@ class FaceDataModule(L.LightningDataModule):
 
     def batches_of(self, rows: NDArray[np.int64]) -> EvalBatches:
         """Return the images of the store at `rows`, in that order, in evaluation batches."""
-        images, labels = self._on_device()
-        return EvalBatches(images, labels, rows, self.eval_batch_size, self._device)
+        labels = torch.from_numpy(self.store.labels)
+        return EvalBatches(self._images(), labels, rows, self.eval_batch_size, self._device)
 
     @property
     def _device(self) -> torch.device:
@@ -185,12 +185,14 @@ class FaceDataModule(L.LightningDataModule):
         """The number of this process and that of all."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
-    def _on_device(self) -> tuple[Tensor, Tensor]:
-        """Return the store's images and labels on the compute device, moved there once."""
-        if self._resident is None or self._resident[0].device != self._device:
-            images, labels = (
-                torch.from_numpy(self.store.images),
-                torch.from_numpy(self.store.labels),
-            )
-            self._resident = images.to(self._device), labels.to(self._device)
-        return self._resident
+    def _images(self) -> Tensor:
+        """Return the store's images, on the compute device where it has room for them."""
+        if self._placed is None or self._placed[0] != self._device:
+            images = torch.from_numpy(self.store.images)
+            self._placed = self._device, place(images, self._device, _free_memory(self._device))
+        return self._placed[1]
+
+
+def _free_memory(device: torch.device) -> int:
+    """Return the bytes free on a CUDA device; of others, which share the host's, no limit."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else sys.maxsize

@@ -90,7 +90,9 @@ class EmotionClassifier(L.LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (B, 7) of images (B, 1, 48, 48) in [0, 1]."""
-        logits: Tensor = self.network(images)
+        # Judged as it is: a compiled network would be compiled anew for each size of batch.
+        compute = self.network if self.training else self.network.forward
+        logits: Tensor = compute(images)
         return logits
 
     def on_train_start(self) -> None:

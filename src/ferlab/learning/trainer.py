@@ -1,15 +1,18 @@
 """A Lightning Trainer for one device, with the device and precision chosen where left open."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import joblib
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.profilers import Profiler, PyTorchProfiler, SimpleProfiler
 
 from ferlab.checks import FerlabError, check_boolean, check_choice, check_integer, check_number
+from ferlab.learning.compilation import Compilation
 from ferlab.learning.processes import processes_and_nodes
 from ferlab.learning.progress import ProgressBar
 from ferlab.learning.tensors import CheckpointFile
@@ -26,6 +29,7 @@ def make_trainer(
     max_epochs: int = 100,
     gradient_clip: float | None = None,
     profiler: str | None = None,
+    compile: bool | str = False,
     progress_bar: bool = True,
     callbacks: Sequence[Callback] = (),
 ) -> L.Trainer:
@@ -38,6 +42,8 @@ def make_trainer(
         max_epochs: most epochs of a training, >= 1.
         gradient_clip: largest norm of all gradients together, > 0; None clips nothing.
         profiler: one of PROFILERS, seconds per hook or per operation; None measures nothing.
+        compile: whether a training compiles its network; `auto`: where that pays for itself, see
+            `compilation.pays_off`.
         progress_bar: whether to show one, where standard output is a terminal.
         callbacks: in the order in which they are called.
 
@@ -52,6 +58,9 @@ def make_trainer(
         check_number("trainer.gradient_clip", gradient_clip, above=0)
     if profiler is not None:
         check_choice("trainer.profiler", profiler, PROFILERS)
+    if compile != "auto" and not isinstance(compile, bool):
+        raise FerlabError(f"trainer.compile must be auto, true or false; got {compile!r}")
+    _keep_to_own_cores()
     progress_bar = progress_bar and sys.stdout.isatty()
     device = _pick_device(accelerator)
     per_node, n_nodes = processes_and_nodes()
@@ -62,6 +71,7 @@ def make_trainer(
         )
     if precision == "auto":
         precision = "bf16-mixed" if _computes_in_bf16(device) else "32-true"
+    callbacks = [Compilation(compile), *callbacks] if compile else list(callbacks)
     return L.Trainer(
         default_root_dir=folder,
         accelerator=device,
@@ -72,7 +82,7 @@ def make_trainer(
         max_epochs=max_epochs,
         gradient_clip_val=gradient_clip,
         profiler=_make_profiler(profiler, folder),
-        callbacks=[*callbacks, ProgressBar()] if progress_bar else list(callbacks),
+        callbacks=[*callbacks, ProgressBar()] if progress_bar else callbacks,
         plugins=[CheckpointFile()],
         logger=False,
         enable_progress_bar=progress_bar,
@@ -82,6 +92,16 @@ def make_trainer(
         log_every_n_steps=0,  # nothing is logged per step
         use_distributed_sampler=False,
     )
+
+
+def _keep_to_own_cores() -> None:
+    """Let torch use no more threads than this process has cores.
+
+    torch looks at the process's affinity, not at a container's quota. OMP_NUM_THREADS is somebody's
+    word: a person's, or that of a launcher that shares the cores among its jobs.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(min(torch.get_num_threads(), joblib.cpu_count()))
 
 
 def _make_profiler(name: str | None, folder: Path) -> Profiler | None:

@@ -82,6 +82,7 @@ def make_configured_trainer(
         max_epochs=config.trainer.max_epochs,
         gradient_clip=config.trainer.gradient_clip,
         profiler=config.trainer.profiler,
+        compile=config.trainer.compile,
         progress_bar=config.trainer.progress_bar,
         callbacks=[*first, *configured, *last],
     )

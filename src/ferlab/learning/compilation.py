@@ -1,0 +1,96 @@
+"""Compiling the network where that saves more of a training's time than it takes."""
+
+import copy
+import logging
+import time
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from ferlab.checks import FerlabError
+from ferlab.data.batches import Batch, TrainBatches
+from ferlab.learning.classifier import EmotionClassifier
+
+COMPILE_SECONDS = 60.0
+"""What compiling is taken to cost on a CUDA device; an estimate, not measured on one yet."""
+
+SAVED_SHARE = 0.25
+"""Of a step's time, what compiling is taken to save there; likewise."""
+
+N_TIMED = 10  # steps whose time the decision rests on
+
+log = logging.getLogger(__name__)
+
+
+class Compilation(Callback):
+    """Compiles the network in place before the first step; the weights keep their names.
+
+    Training alone runs compiled: validation and test come in other sizes of batch, each of which
+    would be compiled anew. A step on the first batch, which changes nothing, compiles forward and
+    backward, so the time is not counted to the first epoch.
+
+    Args:
+        choice: True compiles. "auto" does on a CUDA device where `pays_off` says so, and goes on
+            as before where the network cannot be compiled; never on the CPU, where it was measured
+            not to pay and a resumed training is promised to be the undisturbed one to the digit.
+    """
+
+    def __init__(self, choice: bool | str) -> None:
+        self._choice = choice
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, EmotionClassifier)
+        if self._choice == "auto" and pl_module.device.type != "cuda":
+            return
+        batches = trainer.train_dataloader
+        assert isinstance(batches, TrainBatches)
+        batch = next(iter(copy.copy(batches)))  # a copy: the position of the batches stays
+        if self._choice == "auto":
+            assert trainer.max_epochs is not None
+            n_steps = trainer.max_epochs * len(batches) - trainer.global_step
+            _steps(trainer, pl_module, batch, N_TIMED)  # the first choose their algorithms
+            start = time.perf_counter()
+            _steps(trainer, pl_module, batch, N_TIMED)
+            if not pays_off((time.perf_counter() - start) / N_TIMED, n_steps):
+                return
+        torch.compiler.set_stance("default")
+        pl_module.network.compile(dynamic=False)
+        start = time.perf_counter()
+        try:
+            _steps(trainer, pl_module, batch, 1)
+        except Exception as error:  # a missing compiler fails anywhere
+            reason = f"{type(error).__name__}: {error}".splitlines()[0][:160]
+            if self._choice != "auto":
+                raise FerlabError(
+                    f"the network cannot be compiled here ({reason}); use trainer.compile=false"
+                ) from error
+            torch.compiler.set_stance("force_eager")
+            log.warning("not compiled: %s", reason)
+        else:
+            log.info("compiled in %.1f s", time.perf_counter() - start)
+
+
+def pays_off(step_seconds: float, n_steps: int) -> bool:
+    """Return whether SAVED_SHARE of all steps is more than COMPILE_SECONDS.
+
+    Args:
+        step_seconds: of forward and backward, not compiled.
+        n_steps: left to train, at most.
+    """
+    return SAVED_SHARE * step_seconds * n_steps > COMPILE_SECONDS
+
+
+def _steps(trainer: L.Trainer, module: EmotionClassifier, batch: Batch, n: int) -> None:
+    """Compute gradients `n` times and forget them; wait for the device; leave no trace."""
+    before = {name: buffer.clone() for name, buffer in module.network.named_buffers()}
+    for _ in range(n):
+        with trainer.precision_plugin.train_step_context():
+            loss = module.loss(module(batch.images), batch.labels)
+        # Not backward(): gradients of the weights would stay, and DDP would exchange them.
+        torch.autograd.grad(loss, list(module.network.parameters()))
+    with torch.no_grad():
+        for name, buffer in module.network.named_buffers():
+            buffer.copy_(before[name])
+    if module.device.type == "cuda":
+        torch.cuda.synchronize()
