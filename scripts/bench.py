@@ -16,8 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-import joblib
 import torch
+from joblib import cpu_count
 
 from benchmarks import (
     epoch_end,
@@ -77,7 +77,7 @@ def _machine() -> dict[str, object]:
     ]
     return {
         "cpu": names[0] if names else platform.processor(),
-        "cores": joblib.cpu_count(),
+        "cores": cpu_count(),
         "threads": torch.get_num_threads(),
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "torch": torch.__version__,

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-import joblib
 import numpy as np
+from joblib import cpu_count
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
@@ -104,7 +104,7 @@ def decode(classes: list[ClassFolder]) -> ImageStore:
     files = [file for of_class in classes for file in _scan_class(*of_class)]
     images = np.empty((len(files), 1, SIDE, SIDE), dtype=np.uint8)
     bar = tqdm(total=len(files), desc="decoding", unit="image", disable=None, leave=False)
-    with bar, ThreadPoolExecutor(max_workers=joblib.cpu_count()) as pool:
+    with bar, ThreadPoolExecutor(max_workers=cpu_count()) as pool:
         chunks = [range(start, min(start + 256, len(files))) for start in range(0, len(files), 256)]
 
         def decode_chunk(chunk: range) -> None:

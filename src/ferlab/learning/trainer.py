@@ -5,9 +5,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import joblib
 import lightning as L
 import torch
+from joblib import cpu_count
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.profilers import Profiler, PyTorchProfiler, SimpleProfiler
 
@@ -101,7 +101,7 @@ def _keep_to_own_cores() -> None:
     word: a person's, or that of a launcher that shares the cores among its jobs.
     """
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(min(torch.get_num_threads(), joblib.cpu_count()))
+        torch.set_num_threads(min(torch.get_num_threads(), cpu_count()))
 
 
 def _make_profiler(name: str | None, folder: Path) -> Profiler | None:
