@@ -305,6 +305,17 @@ def test_a_hostile_run_ends_in_one_line(capfd, stage, change):
     assert_one_line(capfd, [stage, "run=run", *(CPU if stage == "evaluate" else CPU[::2])])
 
 
+@pytest.mark.parametrize("change", RUNS.values(), ids=RUNS)
+def test_a_hostile_run_is_compared_or_named_and_left_out(capfd, change):
+    change()
+    status = main(["compare", "runs=[run]", "hydra.run.dir=out"])
+    out, err = capfd.readouterr()
+    assert status in (0, 1)
+    assert "Traceback" not in out + err
+    assert err.count("\n") <= 1
+    assert "hunter2" not in out + err
+
+
 METRICS = {
     "deep": b"[" * 100_000,
     "a list": b"[1]",

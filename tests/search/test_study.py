@@ -141,8 +141,12 @@ def test_half_a_line_after_a_power_cut_is_no_harm():
     assert outcomes(search().study) == ["complete"] * 3
 
 
-def test_a_damaged_journal_is_one_line():
-    Path("study.journal").write_text("nonsense\nnonsense\n")
+@pytest.mark.parametrize(
+    "line",
+    ["nonsense", "[1, 2]", '{"op_code": 99}', '{"op_code": 0, "worker_id": 5}', "{}", "3", "null"],
+)
+def test_a_damaged_journal_is_one_line(line):
+    Path("study.journal").write_text(f"{line}\n{line}\n")
     assert "study.journal is damaged; delete" in mistake_of(search)
 
 

@@ -106,7 +106,7 @@ class Search:
                     pruner=pruner,
                     load_if_exists=True,
                 )
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
                 raise FerlabError(f"{journal} is damaged; delete {folder}") from error
 
     def trials(
