@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from conftest import Outcome
 from interruptions import at_batch
@@ -155,6 +156,25 @@ def test_tensorboards_hyperparameters_are_what_is_swept(train):
     assert set(values) == {"model", "optimizer", "model.layers.0.kernel"}
     assert values["optimizer"].string_value == "sgd"
     assert values["model.layers.0.kernel"].number_value == 3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+        RuntimeError("err == 0. DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"),
+    ],
+)
+def test_too_little_memory_is_one_line(train, monkeypatch, error):
+    def fail():
+        raise error
+
+    at_batch(monkeypatch, 0, 1, fail)
+    status, _, err = train()
+    assert status == 1
+    assert err.startswith("ferlab: there is not enough memory; try a smaller data.batch_size")
+    assert err.count("\n") == 1
 
 
 def test_sgd_trains_too(train):

@@ -120,7 +120,7 @@ def _run(
         try:
             return task(config, folder)
         except Exception as error:
-            raised.append(error)
+            raised.append(_known(error))
             return None
         except Interrupted as stop:
             overrides = HydraConfig.get().overrides.task
@@ -145,7 +145,8 @@ def _run_in_sweep(
         with RunFolder(Path(HydraConfig.get().runtime.output_dir), name) as folder:
             try:
                 task(config, folder)
-            except Exception as error:
+            except Exception as raised:
+                error = _known(raised)
                 log.info("failed: %s", _worded(error), exc_info=not isinstance(error, MISTAKES))
                 with contextlib.suppress(OSError):
                     if not folder.busy():
@@ -184,6 +185,17 @@ def _check_arguments(arguments: Sequence[str]) -> None:
 def _fail(message: str, status: int = 1) -> int:
     print(f"ferlab: {message}", file=sys.stderr)
     return status
+
+
+def _known(error: Exception) -> Exception:
+    """Return the error; of memory that was not enough, what a person can do about it."""
+    out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    if out_of_memory or "DefaultCPUAllocator" in str(error):
+        return FerlabError(
+            "there is not enough memory; "
+            "try a smaller data.batch_size, data.eval_batch_size or model"
+        )
+    return error
 
 
 def _worded(error: Exception) -> str:
