@@ -105,8 +105,7 @@ class EmotionClassifier(L.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         seed = mix_seed(self.seed, self.current_epoch, batch_idx, 2, self.global_rank)
         if self.device.type == "cpu":
-            # torch.manual_seed formats its stack for each kind of device that is not there, which
-            # costs a small network several per cent of a step.
+            # torch.manual_seed formats its stack for each kind of device that is not there.
             torch.default_generator.manual_seed(seed)
         else:
             torch.get_device_module(self.device).manual_seed(seed)
