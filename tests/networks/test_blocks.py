@@ -1,9 +1,10 @@
 """Blocks that PyTorch does not have, against torchvision's and against their definitions."""
 
+import pytest
 import torch
 from torchvision.models.resnet import BasicBlock, resnet18
 
-from ferlab.networks.blocks import ResidualBlock, make_torchvision
+from ferlab.networks.blocks import PackedDropout, ResidualBlock, make_torchvision
 from ferlab.networks.build import build_network
 from ferlab.networks.rows import BatchNorm, Residual
 from ferlab.networks.specs import parse_network
@@ -83,3 +84,42 @@ def test_resnet18_looks_at_small_images_in_full():
         network = make_torchvision("resnet18", 1)
         first = network.layer1(network.maxpool(network.conv1(torch.empty(1, 1, 48, 48))))
     assert first.shape == (1, 64, 48, 48)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_dropout_zeroes_the_asked_share_and_scales_up_the_rest(memory_format):
+    inputs = torch.ones(64, 8, 21, 21).to(memory_format=memory_format).requires_grad_()
+    torch.manual_seed(0)
+    outputs = PackedDropout(0.3)(inputs)
+    outputs.sum().backward()
+    assert outputs.unique().tolist() == pytest.approx([0, 1 / 0.7], rel=1e-4)
+    for share in ((outputs == 0).float().mean(dim=dim).mean() for dim in (0, (1, 2, 3))):
+        assert share == pytest.approx(0.3, abs=0.005)  # four standard errors
+    assert torch.equal(inputs.grad, outputs)
+    assert outputs.is_contiguous(memory_format=memory_format)
+
+
+def test_dropout_draws_each_value_by_itself():
+    torch.manual_seed(0)
+    outputs = PackedDropout(0.5)(torch.ones(250_000)).reshape(-1, 4) / 2
+    patterns = torch.bincount((outputs @ torch.tensor([1.0, 2.0, 4.0, 8.0])).int(), minlength=16)
+    assert (patterns / len(outputs) - 1 / 16).abs().max() < 0.005  # all 16, equally often
+    following = (outputs[:-1] * outputs[1:]).mean(dim=0)
+    assert (following - 1 / 4).abs().max() < 0.01
+
+
+def test_dropout_follows_the_seed_and_takes_any_number_of_values():
+    dropout = PackedDropout(0.5)
+    for size in (0, 1, 5, 7):
+        torch.manual_seed(3)
+        first = dropout(torch.ones(size))
+        torch.manual_seed(3)
+        assert torch.equal(dropout(torch.ones(size)), first)
+    assert not torch.equal(dropout(torch.ones(100)), dropout(torch.ones(100)))
+
+
+def test_dropout_keeps_everything_outside_training_and_at_probability_0():
+    inputs = torch.rand(5, 3)
+    assert torch.equal(PackedDropout(0.5).eval()(inputs), inputs)
+    assert torch.equal(PackedDropout(0.0)(inputs), inputs)
+    assert PackedDropout(0.9999999)(inputs).isfinite().all()

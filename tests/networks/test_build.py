@@ -30,9 +30,32 @@ def test_model_f_has_the_reports_parameters():
     assert trainable + statistics == 4_478_727
 
 
-def test_model_f_puts_normalisation_activation_pooling_and_dropout_in_the_reports_order():
+@pytest.mark.parametrize("activation", ["relu", "elu", "gelu", "silu", "tanh"])
+def test_a_convolution_is_normalised_activated_and_pooled_in_the_reports_order(activation):
+    row = {"conv": 6, "batch_norm": True, "activation": activation, "pool": 2}
+    layer = build_network(parse_network([row, "flatten"])).layers[0]
+    images = torch.randn(4, 1, 48, 48)
+    ours = layer(images)
+    maps = layer.activation(layer.batch_norm(layer.conv(images)))
+    assert torch.equal(ours, torch.nn.functional.max_pool2d(maps, 2))
+
+
+def test_gradients_are_those_of_pooling_after_the_activation():
+    row = {"conv": 6, "batch_norm": True, "pool": 2}
+    layer = build_network(parse_network([row, "flatten"])).layers[0]
+    images = torch.randn(4, 1, 48, 48)
+    layer(images).square().sum().backward()
+    ours = layer.conv.weight.grad.clone()
+    layer.zero_grad()
+    maps = layer.batch_norm(layer.conv(images)).relu()
+    torch.nn.functional.max_pool2d(maps, 2).square().sum().backward()
+    assert torch.equal(ours, layer.conv.weight.grad)
+
+
+def test_dropout_comes_last():
     first = build_network(model("F")).layers[0]
-    assert list(first._modules) == ["conv", "batch_norm", "activation", "pool", "dropout"]
+    assert set(first._modules) == {"conv", "batch_norm", "activation", "pool", "dropout"}
+    assert list(first._modules)[-1] == "dropout"
 
 
 def test_logits_follow_from_the_features_through_the_output_layer():

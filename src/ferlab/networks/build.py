@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from ferlab.checks import FerlabError
 from ferlab.emotions import EMOTIONS
 from ferlab.networks.blocks import (
+    RISING,
+    PackedDropout,
     ResidualBlock,
     make_activation,
     make_batch_norm,
@@ -121,7 +123,7 @@ def _build_row(row: Row, n_inputs: int) -> nn.Module:
         case Flatten():
             return nn.Flatten()
         case Dropout():
-            return nn.Dropout(row.probability)
+            return PackedDropout(row.probability)
         case Torchvision():
             return make_torchvision(row.network, n_inputs)
 
@@ -150,8 +152,10 @@ def _build_layer(row: Convolution | Dense, n_inputs: int) -> nn.Module:
         modules["activation"] = make_activation(row.activation)
     if isinstance(row, Convolution) and row.pool > 1:
         modules["pool"] = nn.MaxPool2d(row.pool)
+        if row.activation in RISING:  # the same values, of a quarter of the map or less
+            modules.move_to_end("activation")
     if row.dropout > 0:
-        modules["dropout"] = nn.Dropout(row.dropout)
+        modules["dropout"] = PackedDropout(row.dropout)
     return nn.Sequential(modules)
 
 
