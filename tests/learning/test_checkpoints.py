@@ -7,15 +7,17 @@ import shutil
 import signal
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from conftest import TINY, Outcome
 from interruptions import at_batch
 
+from ferlab.checks import FerlabError
 from ferlab.cli import main
 from ferlab.learning import checkpoints
-from ferlab.learning.callbacks import BestWeights
+from ferlab.learning.callbacks import BestWeights, Divergence
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.tensors import is_whole, read_tensors, write_tensors
 
@@ -224,6 +226,21 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_batch_and_checkpoint(
         weights = torch.load(path, weights_only=True)["state_dict"].values()
         assert all(tensor.isfinite().all() for tensor in weights)
     assert Path("stopped/history.csv").read_text().count("\n") == 2  # its header and epoch 1
+
+
+@pytest.mark.parametrize(("arrives", "noticed"), [(True, 4), (False, 6)])
+def test_a_lost_loss_is_noticed_when_it_arrives_at_the_epochs_end_at_latest(
+    tmp_path, monkeypatch, arrives, noticed
+):
+    monkeypatch.setattr(torch.cpu.Event, "query", lambda _: arrives)
+    divergence = Divergence(tmp_path / "last.ckpt", every=2)
+    losses = torch.tensor([1.0, 2.0, float("nan"), 4.0, 5.0, 6.0])
+    trainer = SimpleNamespace(current_epoch=0, is_last_batch=False)
+    for batch in range(noticed - 1):
+        divergence.on_train_batch_end(trainer, None, {"loss": losses[batch]}, None, batch)
+    trainer.is_last_batch = noticed == 6
+    with pytest.raises(FerlabError, match="the loss is nan in batch 3 of epoch 1"):
+        divergence.on_train_batch_end(trainer, None, {"loss": losses[batch + 1]}, None, batch + 1)
 
 
 def test_weights_that_are_no_numbers_are_not_written_though_the_loss_was_one(train, monkeypatch):

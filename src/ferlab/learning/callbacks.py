@@ -216,17 +216,19 @@ def make_early_stopping(monitor: str, patience: int) -> EarlyStopping:
 class Divergence(Callback):
     """Ends a training whose loss or weights are no longer finite numbers.
 
-    The losses stay on the device and are looked at a few dozen steps at a time, so no step waits.
+    No step waits: the losses stay on the device, are sent to the host some dozens at a time, and
+    are looked at where the next ones are sent, if they have arrived by then.
 
     Args:
         last: the file of the last checkpoint, which is written of finite weights alone.
-        every: steps between two looks, >= 1.
+        every: steps whose losses are sent together, >= 1.
     """
 
     def __init__(self, last: Path, every: int = 50) -> None:
         self._last = last
         self._every = every
-        self._losses: list[Tensor] = []  # of the batches since the last look
+        self._losses: list[Tensor] = []  # of the batches since the last were sent
+        self._sent: list[tuple[Any, int, Tensor]] = []  # event, first batch, losses on the host
         self._next_batch = 0
 
     def on_train_batch_end(
@@ -239,8 +241,12 @@ class Divergence(Callback):
     ) -> None:
         self._losses.append(outputs["loss"])
         self._next_batch = batch_idx + 1
-        if len(self._losses) == self._every or trainer.is_last_batch:
+        if trainer.is_last_batch:
             self._check_losses(trainer)
+        elif len(self._losses) == self._every:
+            self._send()
+            while self._sent and self._sent[0][0].query():
+                self._look(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not math.isfinite(trainer.callback_metrics["val/loss"]):
@@ -259,12 +265,24 @@ class Divergence(Callback):
             raise self._diverged(trainer, place)
 
     def _check_losses(self, trainer: L.Trainer) -> None:
-        if not self._losses:
-            return
-        losses = torch.stack(self._losses).tolist()
-        first = self._next_batch - len(losses)
+        if self._losses:
+            self._send()
+        while self._sent:
+            self._sent[0][0].synchronize()
+            self._look(trainer)
+
+    def _send(self) -> None:
+        losses = torch.stack(self._losses)
+        arrived = torch.get_device_module(losses.device).Event()
+        on_host = losses.to("cpu", non_blocking=True)  # PyTorch pins it
+        arrived.record()
+        self._sent.append((arrived, self._next_batch - len(losses), on_host))
         self._losses = []
-        for batch, loss in enumerate(losses, first + 1):
+
+    def _look(self, trainer: L.Trainer) -> None:
+        """Look at the first losses that were sent, which have arrived."""
+        _, first, losses = self._sent.pop(0)
+        for batch, loss in enumerate(losses.tolist(), first + 1):
             if not math.isfinite(loss):
                 raise self._diverged(trainer, f"the loss is {loss} in batch {batch} of")
 
