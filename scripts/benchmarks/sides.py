@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from benchmarks.measuring import now
-from benchmarks.usual import PREFETCHED, usual_batches, write_images
+from benchmarks.usual import PREFETCHED, usual_batches, write_as_usual, write_images
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.networks.build import build_network
 from ferlab.networks.summary import summarise
@@ -86,6 +86,7 @@ class Usual:
         write_images(trainer.datamodule, Path(self._folder.name))
         self._batches = usual_batches(Path(self._folder.name), trainer.datamodule)
         self._network = build_network(module.network.spec, module.seed).to(self._device)
+        write_as_usual(self._network)
         self._optimizer = _another(module.optimizers().optimizer, self._network, fused=None)
 
     def __call__(self, n_steps: int) -> float:

@@ -1,12 +1,13 @@
 """What one would write instead: ImageFolder, torchvision's transforms, DataLoader with workers."""
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import InterpolationMode, v2
@@ -14,9 +15,11 @@ from torchvision.transforms import InterpolationMode, v2
 from ferlab.augment.transforms import RandomTransforms
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.emotions import EMOTIONS
+from ferlab.networks.build import LayeredNetwork
 
 N_WORKERS = 2
 PREFETCHED = 2 * N_WORKERS  # batches that the workers make ahead
+ORDER = ["conv", "dense", "batch_norm", "activation", "pool", "dropout"]
 
 
 class Faces(ImageFolder):
@@ -60,6 +63,17 @@ def usual_batches(folder: Path, data: FaceDataModule) -> Iterator[Any]:
     )
     while True:
         yield from loader
+
+
+def write_as_usual(network: LayeredNetwork) -> None:
+    """Make the network what one would write: pooled after the activation, PyTorch's dropout."""
+    for number, row in enumerate(network.layers):
+        parts = dict(row.named_children())
+        if "dropout" in parts:
+            parts["dropout"] = nn.Dropout(parts["dropout"].p)
+        if "conv" in parts or "dense" in parts:
+            in_order = sorted(parts.items(), key=lambda part: ORDER.index(part[0]))
+            network.layers[number] = nn.Sequential(OrderedDict(in_order))
 
 
 def _open_grey(path: str) -> Image.Image:

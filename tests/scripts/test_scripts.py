@@ -2,11 +2,18 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+from conftest import TINY
+from safetensors.torch import load_file
+
+from ferlab.cli import main
+from ferlab.files import read_json, write_json
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 SMALL = ["data=drawn", "data.size=700", "augment=standard", "model=A", "data.batch_size=16"]
@@ -70,3 +77,53 @@ def test_an_unknown_part_is_named():
     )
     assert done.returncode == 1
     assert "there is no part 'stak'" in done.stdout
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch, session_cache):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FERLAB_CACHE", str(session_cache))
+    assert main(["train", *TINY, "hydra.run.dir=outputs/tiny"]) == 0
+    environment = Path("outputs/tiny/environment.json")
+    recorded = read_json(environment)
+    private = ["/home/me/train.py", "data.cache=/home/me/cache", "hydra.run.dir=/home/me/run"]
+    recorded |= {"commit": "a" * 40, "command": [*private, *TINY]}
+    write_json(environment, recorded)
+    return environment
+
+
+def ship(*arguments):
+    done = [sys.executable, SCRIPTS / "ship.py", *arguments]
+    return subprocess.run(done, capture_output=True, text=True)
+
+
+def test_shipped_weights_are_judged_as_they_lie_there_and_say_where_they_come_from(trained):
+    done = ship("outputs/tiny", "tiny")
+    assert done.returncode == 0, done.stderr
+    shipped = Path("weights/tiny")
+    assert sorted(path.name for path in shipped.iterdir()) == [
+        "README.md",
+        "metrics.json",
+        "model.safetensors",
+        "model.yaml",
+    ]
+    weights = load_file(shipped / "model.safetensors")
+    assert weights["output.weight"].dtype == torch.float16
+    metrics = read_json(shipped / "metrics.json")
+    assert metrics["val/accuracy"] == pytest.approx(
+        read_json(Path("outputs/tiny/metrics.json"))["val/accuracy"], abs=0.1
+    )
+    page = (shipped / "README.md").read_text()
+    assert "    git checkout " + "a" * 40 + "\n    python train.py " in page
+    assert f"{metrics['test/public/accuracy']:.4f}" in page
+    assert shlex.join(TINY) in page
+    assert "/home/me" not in page
+
+
+def test_what_no_commit_holds_is_not_shipped(trained):
+    write_json(trained, {**read_json(trained), "commit": "a" * 40 + "-dirty"})
+    done = ship("outputs/tiny", "tiny")
+    assert done.returncode == 1
+    assert done.stderr.startswith("ferlab: outputs/tiny was trained by code that no commit holds")
+    assert done.stderr.count("\n") == 1
+    assert not Path("weights").exists()

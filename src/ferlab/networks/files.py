@@ -20,12 +20,29 @@ DESCRIPTION = "model.yaml"
 WEIGHTS = "model.safetensors"
 
 
-def save_network(network: LayeredNetwork, folder: Path) -> None:
-    """Write `model.safetensors` and `model.yaml` into `folder`."""
+def save_network(network: LayeredNetwork, folder: Path, half: bool = False) -> None:
+    """Write `model.safetensors` and `model.yaml` into `folder`.
+
+    Args:
+        network: what is written.
+        folder: is made where there is none.
+        half: whether in fp16, half the bytes; `load_network` reads both.
+
+    Raises:
+        FerlabError: a weight is too large for fp16; nothing is written.
+    """
     weights = {
         name: value.detach().to("cpu").contiguous(memory_format=torch.contiguous_format)
         for name, value in network.state_dict().items()
     }
+    if half:
+        weights = {
+            name: value.half() if value.is_floating_point() else value
+            for name, value in weights.items()
+        }
+        for name, value in weights.items():
+            if not value.isfinite().all():
+                raise FerlabError(f"{name} holds values too large for fp16; keep it in fp32")
     with replacing(folder / WEIGHTS) as partial:
         partial.write_bytes(save(weights))
     description = {**_describe(network.spec), "sha256": _digest(folder / WEIGHTS)}
@@ -96,11 +113,18 @@ def _describe(spec: NetworkSpec) -> dict[str, Any]:
 
 
 def _read_weights(file: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors of the file, whose names, shapes and types are those of `expected`."""
+    """Return the tensors of the file, whose names, shapes and types are those of `expected`.
+
+    fp16 is taken for fp32.
+    """
     try:
         weights = load_file(file)
     except SafetensorError as error:
         raise FerlabError(f"{file} is damaged ({error})") from error
+    weights = {
+        name: value.float() if value.dtype == torch.float16 else value
+        for name, value in weights.items()
+    }
     for name in {**expected, **weights}:
         there, wanted = _kind(weights.get(name)), _kind(expected.get(name))
         if there != wanted:

@@ -1,0 +1,105 @@
+"""Ships a finished training: `python scripts/ship.py RUN NAME`.
+
+Writes `weights/NAME`: the network in fp16 (`model.safetensors`, `model.yaml`), what it comes to as
+it lies there (`metrics.json`), and a page that says so with the command and the commit that make
+it again (`README.md`).
+
+Args:
+    RUN: the run's folder, a model's name, or `latest`.
+    NAME: of the shipped weights; what was shipped under it before is replaced.
+"""
+
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ferlab.checks import FerlabError
+from ferlab.cli import main as ferlab
+from ferlab.files import read_json, write_json, write_text
+from ferlab.finding import find_run
+from ferlab.networks.files import load_network, save_network
+from ferlab.runs import RunFolder, settles_result
+
+SPLITS = {
+    "val": "validation, a part of Training",
+    "test/public": "PublicTest",
+    "test/private": "PrivateTest",
+    "test/clean": "test images without a twin in training",
+}
+
+
+def ship(name: str, place: Path) -> None:
+    """Write the run of this name into the folder `place`.
+
+    Raises:
+        FerlabError: there is no such run, or it could not be made again from a commit.
+    """
+    run = find_run(name)
+    origin, trained = run.recorded_environment(), run.recorded_metrics()
+    if trained is None or "commit" not in origin:
+        raise FerlabError(f"{run.path} is not a finished training; name another")
+    if str(origin["commit"]).endswith("-dirty"):
+        raise FerlabError(f"{run.path} was trained by code that no commit holds; train it again")
+    with tempfile.TemporaryDirectory() as folder:
+        shipped, judged = RunFolder(Path(folder, "run")), RunFolder(Path(folder, "judged"))
+        save_network(load_network(run.model), shipped.model, half=True)
+        shutil.copy(run.config, shipped.config)  # names the split that validated
+        shutil.copy(run.environment, shipped.environment)
+        if ferlab(["evaluate", f"run={shipped.path}", f"hydra.run.dir={judged.path}"]):
+            raise FerlabError("nothing was shipped")
+        metrics = read_json(judged.metrics)
+        origin["judged"] = judged.recorded_environment()["precision"]
+        place.mkdir(parents=True, exist_ok=True)
+        for file in shipped.model.iterdir():
+            shutil.copy(file, place)
+    write_text(place / "README.md", describe(place, origin, trained, metrics))
+    write_json(place / "metrics.json", metrics)
+
+
+def describe(
+    place: Path, origin: Mapping[str, Any], trained: Mapping[str, Any], metrics: Mapping[str, Any]
+) -> str:
+    """Return the page of the shipped weights."""
+    rows = "\n".join(
+        f"| {words} | {metrics[f'{split}/accuracy']:.4f} | {metrics[f'{split}/macro_f1']:.4f} |"
+        for split, words in SPLITS.items()
+        if f"{split}/accuracy" in metrics
+    )
+    overrides = [
+        text
+        for text in map(str, origin["command"])
+        if "=" in text and settles_result(text.split("=")[0]) and not text.startswith("hydra.")
+    ]
+    size = (place / "model.safetensors").stat().st_size / 1e6
+    return f"""# {place.name}
+
+Shipped by ferlab: fp16, {size:.1f} MB, for images of FER-2013's kind.
+
+    ferlab evaluate run={place.as_posix()} data.root=/path/to/fer2013
+
+| split | accuracy | macro F1 |
+|---|---|---|
+{rows}
+
+As `metrics.json` has them: of these fp16 weights, computed in {origin["judged"]}.
+Trained on Training alone by
+
+    git checkout {origin["commit"]}
+    {shlex.join(["python", "train.py", *overrides])}
+
+in {trained["epochs"]} epochs, of which the best by validation, {trained["best_epoch"]}, is kept;
+{origin["device"]}, {origin["precision"]}, torch {origin["packages"]["torch"]}.
+"""
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("ferlab: python scripts/ship.py RUN NAME")
+    try:
+        ship(sys.argv[1], Path("weights", sys.argv[2]))
+    except FerlabError as error:
+        sys.exit(f"ferlab: {error}")
