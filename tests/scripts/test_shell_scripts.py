@@ -1,4 +1,4 @@
-"""scripts/reproduce_report.sh, with drawn faces."""
+"""The scripts that train many networks, with drawn faces."""
 
 import os
 import signal
@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from ferlab.files import read_json
+
+ROOT = Path(__file__).parents[2]
 
 TITLES = (
     "Where this parts from the report",
@@ -22,9 +24,9 @@ TITLES = (
 )
 
 
-def start(out: Path) -> subprocess.Popen[str]:
+def start(script: str, out: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        ["bash", ROOT / "scripts/reproduce_report.sh"],
+        ["bash", ROOT / "scripts" / script],
         env={
             **os.environ,
             "QUICK": "1",
@@ -42,7 +44,7 @@ def start(out: Path) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 def test_the_report_is_rebuilt_also_after_it_was_stopped(tmp_path):
-    stopped = start(tmp_path / "report")
+    stopped = start("reproduce_report.sh", tmp_path / "report")
     for line in stopped.stdout:
         if line.startswith("job 5 of 12"):
             break
@@ -52,7 +54,7 @@ def test_the_report_is_rebuilt_also_after_it_was_stopped(tmp_path):
     before = {path: path.stat().st_mtime_ns for path in finished}
     assert len(before) == 4
 
-    again = start(tmp_path / "report")
+    again = start("reproduce_report.sh", tmp_path / "report")
     out, _ = again.communicate()
     assert again.returncode == 0, out
     assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -61,3 +63,17 @@ def test_the_report_is_rebuilt_also_after_it_was_stopped(tmp_path):
     assert html.count("report/curves.png") == 0  # the figures are in the page, not beside it
     assert "62.93" in html  # the report's
     assert len(list((tmp_path / "report/models").glob("*/metrics.json"))) == 12
+
+
+@pytest.mark.slow
+def test_the_literatures_networks_are_compared_with_the_best_without_each_of_its_parts(tmp_path):
+    running = start("literature.sh", tmp_path)
+    out, _ = running.communicate()
+    assert running.returncode == 0, out
+    table = (tmp_path / "compare/runs.md").read_text()
+    over_seeds = table.split("## Over seeds")[1].split("##")[0]
+    assert over_seeds.count("| best |") == 6
+    for name in ("F", "vggnet", "fernet"):
+        assert f"| {name} |" in over_seeds
+    ensemble = read_json(tmp_path / "ensemble/metrics.json")
+    assert 0 <= ensemble["test/accuracy"] <= 1
