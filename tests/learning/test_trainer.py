@@ -1,9 +1,12 @@
-"""The Trainer: how many threads compute."""
+"""The Trainer: how many threads compute, and what becomes of freed memory."""
+
+import platform
+import resource
 
 import pytest
 import torch
 
-from ferlab.learning.trainer import make_trainer
+from ferlab.learning.trainer import keep_freed_memory, make_trainer
 
 
 @pytest.fixture
@@ -28,3 +31,21 @@ def test_threads_that_somebody_has_set_stay(tmp_path, monkeypatch):
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
     make_trainer(tmp_path, "cpu")
     assert torch.get_num_threads() == 4
+
+
+def faults_of_a_large_tensor():
+    """Return the page faults of making and freeing 64 MB, some times before it counts."""
+    for _ in range(3):
+        torch.ones(2**24)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(8):
+        torch.ones(2**24)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told")
+def test_a_trainer_keeps_freed_memory_for_the_next_step(tmp_path):
+    keep_freed_memory(False)
+    given_back = faults_of_a_large_tensor()
+    make_trainer(tmp_path, "cpu")
+    assert faults_of_a_large_tensor() < given_back / 4
