@@ -156,7 +156,7 @@ def _finish(
     log.info("plots:  %s", os.path.relpath(folder.path / "index.html"))
     log.info(
         "recipe: %s; train it with\n"
-        "  cp %s conf/experiment/best.yaml && python train.py experiment=best",
+        "  cp %s conf/experiment/tuned.yaml && python train.py experiment=tuned",
         *[os.path.relpath(recipe)] * 2,
     )
     return value
@@ -176,8 +176,8 @@ def _comment(
         "so expect less on others; test images were not looked at. Found with:"
     )
     return [
-        f"cp {os.path.relpath(recipe)} conf/experiment/best.yaml",
-        "python train.py experiment=best",
+        f"cp {os.path.relpath(recipe)} conf/experiment/tuned.yaml",
+        "python train.py experiment=tuned",
         *textwrap.wrap(story, 98),
         f"ferlab tune {overrides}".strip(),
     ]
