@@ -15,7 +15,7 @@ out=${OUT:-outputs/literature${QUICK:+-quick}}
 data=("$@")
 seeds=0,1,2
 if [ -n "${QUICK:-}" ]; then
-    data+=(data=drawn data.size=140 data.batch_size=16 trainer.max_epochs=1)
+    data+=(data=drawn data.size=140 data.batch_size=16 data.source.seed=0 trainer.max_epochs=1)
     seeds=0,1
 fi
 

@@ -95,6 +95,15 @@ def test_runs_that_were_validated_on_different_images_have_no_common_validation(
     assert "test/accuracy" in metrics_in("out")
 
 
+def test_runs_with_different_test_images_are_not_averaged(runs, train, evaluate):
+    train(*named("third"), "data.source.seed=5")
+    status, err = evaluate("run=[one,third]")
+    assert status == 1
+    assert "these runs have different test images; name some for all" in err
+    assert len(err.strip().splitlines()) == 1
+    assert not Path("out").exists()
+
+
 def test_flip_averages_an_image_and_its_mirror_image(runs, evaluate):
     assert evaluate("run=one", "augment.test_time=flip")[0] == 0
     flipped = probabilities_in("out")

@@ -38,7 +38,12 @@ def evaluate(config: DictConfig, folder: RunFolder) -> None:
     runs = named_runs(config)
     predictor = _Predictor(config, folder)
     members = [predictor.predict(run) for run in runs]
-    predictions = {"test": results.average([member["test"] for member in members])}
+    try:
+        predictions = {"test": results.average([member["test"] for member in members])}
+    except ValueError:
+        raise FerlabError(
+            "these runs have different test images; name some for all of them with data.root="
+        ) from None
     if all("val" in member for member in members):
         try:
             predictions["val"] = results.average([member["val"] for member in members])
