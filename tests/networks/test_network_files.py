@@ -1,5 +1,7 @@
 """A network on disk: what comes back, and what is refused."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import yaml
@@ -7,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from ferlab.checks import FerlabError
 from ferlab.emotions import EMOTIONS
+from ferlab.files import read_json
 from ferlab.networks.build import build_network
 from ferlab.networks.files import load_network, save_network
 from ferlab.networks.specs import parse_network
@@ -64,6 +67,25 @@ def test_what_half_precision_cannot_hold_is_not_written(tmp_path):
     with pytest.raises(FerlabError, match=r"output.bias holds values too large for fp16"):
         save_network(network, tmp_path / "half", half=True)
     assert not (tmp_path / "half").exists()
+
+
+SHIPPED = sorted((Path(__file__).parents[2] / "weights").iterdir())
+
+
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
+def test_shipped_weights_load_and_their_page_says_what_was_measured(folder):
+    network = load_network(folder)
+    probabilities = network(torch.rand(3, 1, 48, 48)).softmax(dim=1)
+    assert probabilities.shape == (3, len(EMOTIONS))
+    metrics, page = read_json(folder / "metrics.json"), (folder / "README.md").read_text()
+    for split in ("val", "test/public", "test/clean"):
+        assert f"{metrics[f'{split}/accuracy']:.4f}" in page
+
+
+def test_all_shipped_weights_together_take_at_most_30_megabytes():
+    assert SHIPPED
+    sizes = [file.stat().st_size for folder in SHIPPED for file in folder.iterdir()]
+    assert sum(sizes) <= 30e6
 
 
 def test_the_description_says_what_a_program_in_another_language_must_know(folder):
