@@ -37,6 +37,6 @@ without label-smoothing loss.label_smoothing=0
 without averaged-weights callbacks.ema=null
 without sgd optimizer=adamw optimizer.lr=2e-3 optimizer.weight_decay=0.05
 
-members=$(find "$out/best" "$out/vggnet" -name metrics.json -printf ',%h')
+members=$(printf ',%s' "$out"/{best,vggnet}/seed-*)
 "$python" -m ferlab evaluate run="[${members:1}]" hydra.run.dir="$out/ensemble"
 "$python" -m ferlab compare runs="[$out]" hydra.run.dir="$out/compare"

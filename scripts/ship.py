@@ -40,9 +40,9 @@ def ship(name: str, place: Path) -> None:
     """
     run = find_run(name)
     origin, trained = run.recorded_environment(), run.recorded_metrics()
-    if trained is None or "commit" not in origin:
+    if trained is None:
         raise FerlabError(f"{run.path} is not a finished training; name another")
-    if str(origin["commit"]).endswith("-dirty"):
+    if (origin.get("commit") or "-dirty").endswith("-dirty"):  # none where git was not at hand
         raise FerlabError(f"{run.path} was trained by code that no commit holds; train it again")
     with tempfile.TemporaryDirectory() as folder:
         shipped, judged = RunFolder(Path(folder, "run")), RunFolder(Path(folder, "judged"))
@@ -54,6 +54,7 @@ def ship(name: str, place: Path) -> None:
         metrics = read_json(judged.metrics)
         origin["judged"] = judged.recorded_environment()["precision"]
         place.mkdir(parents=True, exist_ok=True)
+        (place / "metrics.json").unlink(missing_ok=True)  # written last: the folder is whole
         for file in shipped.model.iterdir():
             shutil.copy(file, place)
     write_text(place / "README.md", describe(place, origin, trained, metrics))

@@ -120,8 +120,9 @@ def test_shipped_weights_are_judged_as_they_lie_there_and_say_where_they_come_fr
     assert "/home/me" not in page
 
 
-def test_what_no_commit_holds_is_not_shipped(trained):
-    write_json(trained, {**read_json(trained), "commit": "a" * 40 + "-dirty"})
+@pytest.mark.parametrize("commit", ["a" * 40 + "-dirty", None])
+def test_what_no_commit_holds_is_not_shipped(trained, commit):
+    write_json(trained, {**read_json(trained), "commit": commit})
     done = ship("outputs/tiny", "tiny")
     assert done.returncode == 1
     assert done.stderr.startswith("ferlab: outputs/tiny was trained by code that no commit holds")
