@@ -73,14 +73,15 @@ def test_validation_and_chosen_rows_come_in_order():
     assert [len(batch.images) for batch in data.val_dataloader()] == [3, 3, 3, 3, 2]
 
 
-def test_the_seed_steers_the_split_and_the_order():
-    def trained(seed):
-        data = module(seed=seed, batch_size=9)
+def test_runs_of_all_seeds_share_the_split_and_differ_in_the_order():
+    def trained(**seeds):
+        data = module(batch_size=9, **seeds)
         return data.train_and_val_rows[1].tolist(), pixels(data.train_dataloader())
 
-    assert trained(0) == trained(0)
-    assert trained(0)[0] != trained(1)[0]
-    assert trained(0)[1] != trained(1)[1]
+    assert trained(seed=0) == trained(seed=0)
+    assert trained(seed=0)[0] == trained(seed=1)[0]
+    assert trained(seed=0)[1] != trained(seed=1)[1]
+    assert trained(split_seed=0)[0] != trained(split_seed=1)[0]
 
 
 def test_the_source_is_called_once_and_late():
@@ -133,6 +134,7 @@ def test_the_official_halves_are_told_apart():
         ({"eval_batch_size": 0}, r"data\.eval_batch_size must be an integer >= 1; got 0"),
         ({"seed": -1}, r"seed must be an integer >= 0; got -1"),
         ({"seed": 0.5}, r"seed must be an integer >= 0; got 0.5"),
+        ({"split_seed": -1}, r"data\.split_seed must be an integer >= 0; got -1"),
         ({"val_fraction": 0}, r"data\.val_fraction must be a number > 0 and < 1; got 0"),
         ({"val_fraction": 1.0}, r"data\.val_fraction must be a number > 0 and < 1; got 1.0"),
     ],

@@ -95,6 +95,21 @@ def test_runs_that_were_validated_on_different_images_have_no_common_validation(
     assert "test/accuracy" in metrics_in("out")
 
 
+def test_runs_of_several_seeds_have_a_common_validation(runs, train, evaluate):
+    train(*named("third"), "seed=1", "data.source.seed=0")
+    status, err = evaluate("run=[one,third]")
+    assert status == 0, err
+    assert "val/accuracy" in metrics_in("out")
+
+
+def test_an_older_run_is_judged_on_the_split_of_its_seed(runs, train, evaluate):
+    train(*named("third"), "seed=1", "data.source.seed=0", "data.split_seed=1")
+    recorded = runs / "third/config.yaml"
+    recorded.write_text(recorded.read_text().replace("  split_seed: 1\n", ""))
+    assert evaluate("run=third")[0] == 0
+    assert metrics_in("out")["val/accuracy"] == metrics_in(runs / "third")["val/accuracy"]
+
+
 def test_runs_with_different_test_images_are_not_averaged(runs, train, evaluate):
     train(*named("third"), "data.source.seed=5")
     status, err = evaluate("run=[one,third]")

@@ -34,6 +34,8 @@ class FaceDataModule(L.LightningDataModule):
         batch_size: training images per step.
         eval_batch_size: images per step of validation and test; changes speed and memory alone.
         val_fraction: share of each class of the training images that validates, in (0, 1).
+        split_seed: of the split into train and validation, apart from `seed`, so that networks of
+            several seeds are compared, and averaged, on the same validation images.
         twins: `keep` all training images; `drop_from_train` leaves out those that are identical
             to a test image or to another training image: see `Audit.superfluous`.
         blank: `keep` or `drop` the images on which nothing is to be seen, from every split.
@@ -41,7 +43,7 @@ class FaceDataModule(L.LightningDataModule):
             takes all.
         crop: side of the random crop of each image that is trained on, pixels, for a network that
             sees less than the whole; None gives whole images.
-        seed: of the split, the order of batches and the augmentation.
+        seed: of the order of batches and the augmentation.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class FaceDataModule(L.LightningDataModule):
         batch_size: int = 64,
         eval_batch_size: int = 256,
         val_fraction: float = 0.1,
+        split_seed: int = 0,
         twins: str = "keep",
         blank: str = "keep",
         limit: int | None = None,
@@ -62,6 +65,7 @@ class FaceDataModule(L.LightningDataModule):
         self.batch_size = check_integer("data.batch_size", batch_size, at_least=2)
         self.eval_batch_size = check_integer("data.eval_batch_size", eval_batch_size, at_least=1)
         self.val_fraction = check_number("data.val_fraction", val_fraction, above=0, below=1)
+        self.split_seed = check_integer("data.split_seed", split_seed, at_least=0)
         self.twins = check_choice("data.twins", twins, TWINS)
         self.blank = check_choice("data.blank", blank, BLANK)
         self.limit = limit if limit is None else check_integer("data.limit", limit, at_least=7)
@@ -87,7 +91,10 @@ class FaceDataModule(L.LightningDataModule):
         if self.twins == "drop_from_train":
             training = training[~self.audit.superfluous[training]]
         train, val = stratified_split(
-            self.store.labels[training], self.store.hashes[training], self.val_fraction, self.seed
+            self.store.labels[training],
+            self.store.hashes[training],
+            self.val_fraction,
+            self.split_seed,
         )
         return training[train], training[val]
 

@@ -51,6 +51,7 @@ def make_data(
         batch_size=config.data.batch_size,
         eval_batch_size=config.data.eval_batch_size,
         val_fraction=config.data.val_fraction,
+        split_seed=config.data.split_seed,
         twins=config.data.twins,
         blank=config.data.blank,
         limit=config.data.limit,

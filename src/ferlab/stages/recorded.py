@@ -58,6 +58,8 @@ def recorded_data(
             augmentation=make_augmentation(recorded["augment"]) if augmented else None,
             eval_batch_size=here.eval_batch_size,
             val_fraction=data["val_fraction"],
+            # Of an older run the split followed the seed.
+            split_seed=data.get("split_seed", recorded["seed"]),
             twins=data["twins"],
             blank=data["blank"],
             limit=data["limit"],
