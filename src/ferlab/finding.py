@@ -1,10 +1,12 @@
 """Finds runs, finished or begun: by folder, by the name of their model, or the latest."""
 
+import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ferlab.checks import FerlabError, did_you_mean
 from ferlab.files import read_yaml
+from ferlab.reporting.jobs import FINISHED
 from ferlab.runs import RunFolder
 
 
@@ -39,6 +41,26 @@ def find_run(name: str, searched: Iterable[str | Path] = ("outputs",)) -> RunFol
         f"there is no run={name} in {places}{hint}; name a folder, `latest`, or a model that has "
         f"a finished run there ({known})"
     )
+
+
+def find_runs(name: str, searched: Iterable[str | Path] = ("outputs",)) -> list[RunFolder]:
+    """Return the runs that a person means: of a sweep's folder all, else the one of `find_run`.
+
+    Raises:
+        FerlabError: as of `find_run`, or not all jobs of the sweep are finished.
+    """
+    sweep = Path(name)
+    if not (sweep / "multirun.yaml").is_file():
+        return [find_run(name, searched)]
+    table = sweep / "jobs.csv"  # is written when the sweep has ended
+    rows = table.read_text(encoding="utf-8").splitlines() if table.is_file() else []
+    jobs = list(csv.DictReader(rows))
+    if not jobs or any(job.get("status") != FINISHED for job in jobs):
+        raise FerlabError(
+            f"run={name} is a sweep of which not all jobs are finished; "
+            "type its command again, or name some of its jobs"
+        )
+    return [find_run(str(file.parent)) for file in sorted(sweep.glob("*/metrics.json"))]
 
 
 def find_begun(name: str, searched: Iterable[str | Path] = ("outputs",)) -> RunFolder:

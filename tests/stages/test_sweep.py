@@ -1,6 +1,7 @@
 """Sweeps: what is finished is kept, what was cut off goes on, what failed is told and retried."""
 
 import csv
+import json
 import os
 import random
 import shutil
@@ -125,13 +126,51 @@ def test_what_is_not_a_list_of_values_is_refused():
         plan("train", ["-m", "optimizer.lr=interval(0, 1)"])
 
 
-def test_values_swept_by_a_yaml_file_are_refused(tmp_path, monkeypatch):
+def write_experiment(tmp_path, monkeypatch, text):
     shutil.copytree(conf_folder(), tmp_path / "conf")
-    with (tmp_path / "conf/train.yaml").open("a") as file:
-        file.write("  sweeper:\n    params:\n      seed: 1,2\n")
+    (tmp_path / "conf/experiment/mine.yaml").write_text(f"# @package _global_\n{text}")
     monkeypatch.setattr(sweep, "conf_folder", lambda: tmp_path / "conf")
-    with pytest.raises(FerlabError, match="without params; sweep with -m"):
-        plan("train", ["-m", "model=A,B"])
+
+
+PARAMS = "hydra:\n  sweeper:\n    params:\n      seed: 1,2\n"
+
+
+def test_an_experiment_may_say_what_is_swept_and_the_command_line_overrides_it(
+    tmp_path, monkeypatch
+):
+    write_experiment(tmp_path, monkeypatch, PARAMS)
+
+    def names(*overrides):
+        return [job.name for job in plan("train", ["-m", "experiment=mine", *overrides]).jobs]
+
+    assert names() == ["seed=1", "seed=2"]
+    assert names("seed=5,6,7") == ["seed=5", "seed=6", "seed=7"]
+    assert names("seed=5") == [""]
+    assert len(names("model=A,B")) == 4
+
+
+def test_experiments_that_sweep_different_values_are_not_swept_together(tmp_path, monkeypatch):
+    write_experiment(tmp_path, monkeypatch, PARAMS)
+    with pytest.raises(FerlabError, match="sweep different hydra.sweeper.params"):
+        plan("train", ["-m", "experiment=mine,F_best"])
+
+
+def test_an_ensemble_is_trained_by_one_command_and_judged_by_another(train, capfd):
+    status, _, err = train("experiment=ensemble", "trainer.max_epochs=1")
+    assert status == 1
+    assert err.strip() == "ferlab: this configuration sweeps seed; add -m"
+    assert not list(Path().rglob("config.yaml"))
+    members = ["experiment=ensemble", "hydra.sweeper.params.seed='0,1'", "augment.test_time=none"]
+    one_split = ["data.source.seed=0", "trainer.max_epochs=1"]
+    assert train("-m", *members, *one_split)[0] == 0
+    folder = only_sweep()
+    assert len(finished_at(folder)) == 2
+    assert main(["evaluate", f"run={folder}", "hydra.run.dir=out"]) == 0
+    metrics = json.loads(Path("out/metrics.json").read_text())
+    assert {"val/accuracy", "test/accuracy"} <= metrics.keys()
+    (folder / "jobs.csv").unlink()
+    assert main(["evaluate", f"run={folder}", "hydra.run.dir=again"]) == 1
+    assert "not all jobs are finished" in capfd.readouterr().err
 
 
 def test_a_sweeps_folder_follows_from_its_configuration(tmp_path, monkeypatch):

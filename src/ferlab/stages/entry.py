@@ -118,6 +118,8 @@ def _run(
             made.rmdir()
     with RunFolder(path, name) as folder:
         try:
+            if swept := HydraConfig.get().sweeper.params:
+                raise FerlabError(f"this configuration sweeps {', '.join(swept)}; add -m")
             return task(config, folder)
         except Exception as error:
             raised.append(_known(error))

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from ferlab.checks import FerlabError
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.data.sources import fer2013
-from ferlab.finding import find_run
+from ferlab.finding import find_runs
 from ferlab.instantiate import check_recorded, instantiate, plain
 from ferlab.runs import RunFolder
 from ferlab.stages.compose import make_augmentation
@@ -19,6 +19,8 @@ from ferlab.stages.compose import make_augmentation
 def named_runs(config: DictConfig) -> list[RunFolder]:
     """Return the runs that `run` names, one or a list of them, out of the folders in `runs`.
 
+    The folder of a sweep stands for all its runs.
+
     Raises:
         FerlabError: there is no such run, or none is named.
     """
@@ -26,7 +28,7 @@ def named_runs(config: DictConfig) -> list[RunFolder]:
     named = values["run"] if isinstance(values["run"], list) else [values["run"]]
     if not named:
         raise FerlabError("run must name at least one run; got []")
-    return [find_run(str(name), values["runs"]) for name in named]
+    return [run for name in named for run in find_runs(str(name), values["runs"])]
 
 
 def recorded_data(

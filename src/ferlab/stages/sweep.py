@@ -4,7 +4,7 @@ import csv
 import hashlib
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,6 +66,9 @@ def is_sweep(arguments: Sequence[str]) -> bool:
 def plan(stage: str, arguments: Sequence[str]) -> Sweep:
     """Compose every job of a sweep.
 
+    What is swept stands on the command line, or in the configuration as `hydra.sweeper.params`,
+    of which the command line may override each.
+
     Args:
         stage: names the primary configuration.
         arguments: as on the command line.
@@ -78,6 +81,9 @@ def plan(stage: str, arguments: Sequence[str]) -> Sweep:
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         given = [argument for argument in arguments if not argument.startswith("-")]
         overrides = {one.get_key_element(): one for one in parser.parse_overrides(given)}
+        configured = _configured(stage, overrides)
+        added = [f"{key}={text}" for key, text in configured.items() if key not in overrides]
+        overrides |= {one.get_key_element(): one for one in parser.parse_overrides(added)}
         swept = [key for key, override in overrides.items() if override.is_sweep_override()]
         fixed = [key for key in overrides if key not in swept]
         own = [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]"]
@@ -90,8 +96,10 @@ def plan(stage: str, arguments: Sequence[str]) -> Sweep:
             for chosen in combinations
         ]
     hydra = configs[0].hydra
-    if not hydra.sweeper._target_.endswith(".BasicSweeper") or hydra.sweeper.params:
-        raise FerlabError("hydra.sweeper must be the basic one, without params; sweep with -m")
+    if not hydra.sweeper._target_.endswith(".BasicSweeper"):
+        raise FerlabError("hydra.sweeper must be the basic one")
+    if any(dict(config.hydra.sweeper.params or {}) != configured for config in configs):
+        raise FerlabError("these jobs sweep different hydra.sweeper.params; start each by itself")
     folder = Path(hydra.sweep.dir)
     if "hydra.sweep.dir" not in overrides:
         folder /= folder_name(
@@ -108,7 +116,16 @@ def plan(stage: str, arguments: Sequence[str]) -> Sweep:
     ]
     # Hydra takes no overrides on both sides of a flag; a person may put it anywhere.
     others = [argument for argument in arguments if argument not in FLAGS]
-    return Sweep(folder, jobs, [FLAGS[0], *others, *own])
+    own.append("hydra.sweeper.params=null")  # or Hydra would sweep them once more
+    return Sweep(folder, jobs, [FLAGS[0], *others, *added, *own])
+
+
+def _configured(stage: str, overrides: Mapping[str, Override]) -> dict[str, str]:
+    """Return the values that the configuration sweeps by itself, by key."""
+    first = [_values(override)[0] for override in overrides.values()]
+    return dict(
+        compose(stage, overrides=first, return_hydra_config=True).hydra.sweeper.params or {}
+    )
 
 
 def conclude(sweep: Sweep) -> tuple[str, bool]:
