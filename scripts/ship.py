@@ -6,9 +6,11 @@ it again (`README.md`).
 
 Args:
     RUN: the run's folder, a model's name, or `latest`.
-    NAME: of the shipped weights; what was shipped under it before is replaced.
+    NAME: of the shipped weights, of letters, digits, `.`, `_`, `-`; what was shipped under it
+        before is replaced.
 """
 
+import re
 import shlex
 import shutil
 import sys
@@ -101,6 +103,8 @@ if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit("ferlab: python scripts/ship.py RUN NAME")
     try:
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", sys.argv[2]):
+            raise FerlabError(f"NAME must be a plain name, such as mine; got {sys.argv[2]!r}")
         ship(sys.argv[1], Path("weights", sys.argv[2]))
     except FerlabError as error:
         sys.exit(f"ferlab: {error}")

@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 from mistakes import mistake_of
 
-from ferlab.reporting.entries import Entry, Score, choose, of_each, ordered, over_seeds
+from ferlab.reporting.entries import (
+    Entry,
+    Score,
+    choose,
+    of_each,
+    ordered,
+    over_seeds,
+    with_details,
+)
 
 
 def entry(folder, val=None, **values):
@@ -68,6 +76,16 @@ def test_runs_that_differ_in_their_seed_alone_have_mean_and_deviation():
     assert folders(group.entries) == ["a", "b"]
     assert group.spread("val") == pytest.approx((0.55, 0.0707107), abs=1e-6)
     assert group.spread("test") is None
+
+
+def test_what_an_ablation_left_out_stands_first_in_its_details():
+    recipe = {f"{name}.on": True for name in ("crops", "erasing", "flips", "mixup", "smoothing")}
+    entries = [entry("whole", settings=recipe)]
+    entries += [entry(key, settings={**recipe, key: False}) for key in recipe]
+    details = {one.folder: one.details for one in with_details(entries)}
+    assert details["smoothing.on"].startswith("smoothing.on=False, ")
+    assert details["mixup.on"].startswith("mixup.on=False, ")
+    assert "False" not in details["whole"]
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,13 @@ def test_shipped_weights_are_judged_as_they_lie_there_and_say_where_they_come_fr
     assert "/home/me" not in page
 
 
+@pytest.mark.parametrize("name", ["../elsewhere", "/tmp/x", "..", "", "a b"])
+def test_a_name_that_is_none_ships_nothing(name, tmp_path):
+    done = ship("outputs/tiny", name)
+    assert done.returncode == 1
+    assert done.stderr == f"ferlab: NAME must be a plain name, such as mine; got {name!r}\n"
+
+
 @pytest.mark.parametrize("commit", ["a" * 40 + "-dirty", None])
 def test_what_no_commit_holds_is_not_shipped(trained, commit):
     write_json(trained, {**read_json(trained), "commit": commit})

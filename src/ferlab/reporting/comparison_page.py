@@ -70,8 +70,8 @@ def seeds_section(groups: Sequence[OverSeeds]) -> str:
     return page.section(
         "Over seeds",
         page.paragraph(
-            "Runs that differ in their seed alone: mean ± sample standard deviation. The seed "
-            "draws the validation split too."
+            "Runs that differ in their seed alone: mean ± sample standard deviation. The "
+            "validation split has a seed of its own, data.split_seed."
         ),
         page.table(header, rows, texts=range(4)),
     )

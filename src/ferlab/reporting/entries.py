@@ -1,6 +1,6 @@
 """One line of the comparison: what a run, an evaluation or a fitted classifier came to."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -214,7 +214,10 @@ def of_each(entries: Iterable[Entry], *columns: str) -> list[Entry]:
 
 
 def with_details(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the entries, those of trained networks with what tells them from their namesakes."""
+    """Return the entries, those of trained networks with what tells them from their namesakes.
+
+    What few of these share comes first: of an ablation, what was left out.
+    """
     namesakes = defaultdict(list)
     for entry in entries:
         if entry.kind in TRAINED:
@@ -222,8 +225,10 @@ def with_details(entries: Sequence[Entry]) -> list[Entry]:
     details = {}
     for group in namesakes.values():
         telling = [key for key in sorted({*_all_keys(group)}) if _tells(key, group)]
+        shared = {key: Counter(str(entry.settings.get(key)) for entry in group) for key in telling}
         for entry in group:
-            told = list(dict.fromkeys(_told(entry, telling)))
+            rarest = sorted(telling, key=lambda key: shared[key][str(entry.settings.get(key))])
+            told = list(dict.fromkeys(_told(entry, rarest)))
             more = [f"{len(told) - _MOST_DETAILS} more"] if len(told) > _MOST_DETAILS else []
             details[entry.folder] = ", ".join(told[:_MOST_DETAILS] + more)
     return [replace(entry, details=details.get(entry.folder, entry.details)) for entry in entries]

@@ -88,8 +88,8 @@ def _split(data: FaceDataModule, folder: Path) -> str:
         "Train and validation",
         page.paragraph(
             f"{100 * data.val_fraction:g} % of each class of the training images validate (split "
-            f"seed {data.split_seed}). Identical images stay on one side. The class shares of the two sides "
-            f"differ by at most {np.abs(error).max():.3f} points."
+            f"seed {data.split_seed}). Identical images stay on one side. The class shares of the "
+            f"two sides differ by at most {np.abs(error).max():.3f} points."
         ),
         page.figure(
             folder / "split.png",
