@@ -25,6 +25,7 @@ from ferlab.files import read_json, write_json, write_text
 from ferlab.finding import find_run
 from ferlab.networks.files import load_network, save_network
 from ferlab.runs import RunFolder, settles_result
+from ferlab.stages.recorded import recorded_value
 
 SPLITS = {
     "val": "validation, a part of Training",
@@ -48,7 +49,8 @@ def ship(name: str, place: Path) -> None:
         raise FerlabError(f"{run.path} was trained by code that no commit holds; train it again")
     with tempfile.TemporaryDirectory() as folder:
         shipped, judged = RunFolder(Path(folder, "run")), RunFolder(Path(folder, "judged"))
-        save_network(load_network(run.model), shipped.model, half=True)
+        view = recorded_value(run.recorded_config(), "augment", "test_time")
+        save_network(load_network(run.model), shipped.model, view or "none", half=True)
         shutil.copy(run.config, shipped.config)  # names the split that validated
         shutil.copy(run.environment, shipped.environment)
         if ferlab(["evaluate", f"run={shipped.path}", f"hydra.run.dir={judged.path}"]):

@@ -269,7 +269,7 @@ def _seconds(history: Sequence[Mapping[str, float]]) -> float | None:
 
 def _costs(description: Path) -> tuple[int, int]:
     """Return parameters and multiply-accumulates of the network that a `model.yaml` describes."""
-    return _costs_of(read_description(description)[0])
+    return _costs_of(read_description(description).spec)
 
 
 @cache  # a sweep repeats its networks
@@ -291,7 +291,7 @@ def _description(run: Path) -> Path:
 
 
 def _model_name(run: Path) -> str:
-    return read_description(_description(run))[0].name
+    return read_description(_description(run)).spec.name
 
 
 def _recorded(run: Path) -> dict[str, Any] | None:

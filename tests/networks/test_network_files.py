@@ -120,6 +120,7 @@ def change(folder, **values):
         ({"layers": [{"conv": 4, "kernal": 3}]}, "model.yaml: model tiny, layer 0: unknown key"),
         ({"layers": None}, "model.yaml: model tiny: layers must be a list"),
         ({"name": "../up"}, "model.yaml: model.name must be of letters"),
+        ({"test_time": "eleven_crop"}, "model.yaml: test_time must be one of none, flip, ten_crop"),
         ({"weights": "elsewhere"}, "model.yaml: model has no 'weights'"),
         ({"input": None}, "model.yaml: input must hold a shape and a scale"),
         ({"input": {"shape": []}}, "model.yaml: input must hold a shape and a scale"),

@@ -135,6 +135,18 @@ def test_a_model_alone_is_judged_on_the_data_that_are_named(runs, evaluate, tmp_
     assert not any(name.startswith("val") for name in metrics_in("out"))  # its split is not known
 
 
+def test_a_model_alone_is_judged_by_the_views_that_it_was_trained_for(runs, evaluate, train):
+    make_tree(Path("faces"))
+    train(*named("third"), "augment.test_time=flip")
+    shutil.copytree("outputs/train/third/model", "weights/flip")
+    for name, overrides in {"own": [], "none": ["augment.test_time=none"]}.items():
+        assert evaluate("run=weights/flip", "data.root=faces", *overrides)[0] == 0
+        shutil.move("out", name)
+    assert evaluate("run=weights/flip", "data.root=faces", "augment.test_time=flip")[0] == 0
+    assert np.array_equal(probabilities_in("own"), probabilities_in("out"))
+    assert not np.array_equal(probabilities_in("own"), probabilities_in("none"))
+
+
 def test_other_data_than_the_runs_own_have_no_validation_split(runs, evaluate, tmp_path):
     make_tree(tmp_path / "faces")
     assert evaluate("run=one", "data.root=faces")[0] == 0

@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import yaml
@@ -10,7 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from ferlab.checks import FerlabError
+from ferlab.augment.crops import TEST_TIME
+from ferlab.checks import FerlabError, check_choice
 from ferlab.emotions import EMOTIONS
 from ferlab.files import read_yaml, replacing, write_text
 from ferlab.networks.build import LayeredNetwork
@@ -20,12 +21,30 @@ DESCRIPTION = "model.yaml"
 WEIGHTS = "model.safetensors"
 
 
-def save_network(network: LayeredNetwork, folder: Path, half: bool = False) -> None:
+class Description(NamedTuple):
+    """What a `model.yaml` says.
+
+    Attributes:
+        spec: the network.
+        test_time: what its predictions are averaged over, one of TEST_TIME.
+        sha256: of the weights beside it, in hex; None where none was written.
+    """
+
+    spec: NetworkSpec
+    test_time: str
+    sha256: object
+
+
+def save_network(
+    network: LayeredNetwork, folder: Path, test_time: str = "none", half: bool = False
+) -> None:
     """Write `model.safetensors` and `model.yaml` into `folder`.
 
     Args:
         network: what is written.
         folder: is made where there is none.
+        test_time: what its predictions are averaged over unless somebody asks for another, one of
+            TEST_TIME.
         half: whether in fp16, half the bytes; `load_network` reads both.
 
     Raises:
@@ -45,7 +64,11 @@ def save_network(network: LayeredNetwork, folder: Path, half: bool = False) -> N
                 raise FerlabError(f"{name} holds values too large for fp16; keep it in fp32")
     with replacing(folder / WEIGHTS) as partial:
         partial.write_bytes(save(weights))
-    description = {**_describe(network.spec), "sha256": _digest(folder / WEIGHTS)}
+    description = {
+        **_describe(network.spec),
+        "test_time": test_time,
+        "sha256": _digest(folder / WEIGHTS),
+    }
     write_text(
         folder / DESCRIPTION, yaml.safe_dump(description, sort_keys=False, allow_unicode=True)
     )
@@ -63,10 +86,10 @@ def load_network(folder: Path) -> LayeredNetwork:
         if not file.is_file():
             raise FerlabError(f"there is no {file}; a model is a folder with both of its files")
     with torch.device("meta"):  # no memory until the weights are known to fit
-        spec, digest = read_description(folder / DESCRIPTION)
-        network = LayeredNetwork(spec)
+        description = read_description(folder / DESCRIPTION)
+        network = LayeredNetwork(description.spec)
     weights = _read_weights(folder / WEIGHTS, network.state_dict())
-    if digest is not None and digest != _digest(folder / WEIGHTS):
+    if description.sha256 not in (None, _digest(folder / WEIGHTS)):
         raise FerlabError(
             f"{folder / WEIGHTS} is damaged (its SHA-256 is not the one in {DESCRIPTION}); "
             "copy the folder again"
@@ -75,10 +98,8 @@ def load_network(folder: Path) -> LayeredNetwork:
     return network.eval()
 
 
-def read_description(file: Path) -> tuple[NetworkSpec, object]:
-    """Return what the weights beside a `model.yaml` must fit, and their SHA-256.
-
-    The latter is None where none was written.
+def read_description(file: Path) -> Description:
+    """Return what a `model.yaml` says.
 
     Raises:
         FerlabError: the file is damaged, or is not of these classes and images.
@@ -86,7 +107,7 @@ def read_description(file: Path) -> tuple[NetworkSpec, object]:
     """
     description = read_yaml(file)
     classes, images = (description.pop(key, None) for key in ("classes", "input"))
-    digest = description.pop("sha256", None)
+    digest, test_time = description.pop("sha256", None), description.pop("test_time", "none")
     if classes != list(EMOTIONS):
         raise FerlabError(f"{file}: classes must be {', '.join(EMOTIONS)}; got {classes!r}")
     try:
@@ -94,12 +115,13 @@ def read_description(file: Path) -> tuple[NetworkSpec, object]:
     except (TypeError, KeyError, IndexError):
         raise FerlabError(f"{file}: input must hold a shape and a scale; got {images!r}") from None
     try:
+        check_choice("test_time", test_time, TEST_TIME)
         spec = parse_model({**description, "input_size": size})
     except FerlabError as error:
         raise FerlabError(f"{file}: {error}") from None
     if images != (wanted := _describe(spec)["input"]):
         raise FerlabError(f"{file}: input must be {wanted!r}; got {images!r}")
-    return spec, digest
+    return Description(spec, test_time, digest)
 
 
 def _describe(spec: NetworkSpec) -> dict[str, Any]:

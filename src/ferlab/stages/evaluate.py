@@ -13,7 +13,7 @@ from ferlab.finding import model_folder
 from ferlab.instantiate import plain
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.trainer import describe_device, make_trainer
-from ferlab.networks.files import load_network
+from ferlab.networks.files import DESCRIPTION, load_network, read_description
 from ferlab.reporting import results
 from ferlab.runs import RunFolder
 from ferlab.stages.entry import run_stage
@@ -98,9 +98,12 @@ class _Predictor:
         data = recorded_data(self._config, recorded, run.config)
         self.names.append(network.spec.name)
         self.data_digest = data.store.digest
-        test_time = self._config.augment.test_time
-        if test_time is None:
-            test_time = recorded_value(recorded, "augment", "test_time") or "none"
+        views = (
+            self._config.augment.test_time,
+            recorded_value(recorded, "augment", "test_time"),
+            read_description(place / DESCRIPTION).test_time,
+        )
+        test_time = next(view for view in views if view is not None)
         log.info("run     %s, test time: %s", os.path.relpath(run.path), test_time)
         if not len(data.test_rows):
             raise FerlabError("there are no test images; name other data with data.root=")

@@ -135,7 +135,7 @@ def _finish(
 
     if not trainer.is_global_zero:
         return metrics
-    save_network(classifier.network, folder.model)
+    save_network(classifier.network, folder.model, classifier.test_time)
     results.write_predictions(predictions, folder.predictions)
     judged, predicted = list(predictions.items())[-1]
     run = f"Model {config.model.name}, {config.data.title}"
