@@ -74,6 +74,7 @@ def look_into(callback: str, overrides: Sequence[str], **arguments: object) -> A
                 "train",
                 train,
                 [
+                    "trainer.compile=false",  # auto would, for so many epochs
                     *overrides,
                     f"+callbacks.benchmark={{_target_: {callback}{values}}}",
                     "callbacks.early_stopping=null",

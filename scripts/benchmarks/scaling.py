@@ -153,10 +153,11 @@ def _time_images(n_images: int, batch_size: int, seconds: float) -> dict[str, fl
 
         batches = iter(data.train_dataloader())
         next(batches)
-        start, n = now(torch.device("cpu")), 0
-        for _ in itertools.takewhile(lambda _: time.perf_counter() - start < seconds, batches):
+        device = trainer.strategy.root_device
+        start, n = now(device), 0
+        for _ in itertools.takewhile(lambda _: now(device) - start < seconds, batches):
             n += 1
-        told["loading"] = (time.perf_counter() - start) / max(n, 1) / batch_size
+        told["loading"] = (now(device) - start) / max(n, 1) / batch_size
     return told
 
 

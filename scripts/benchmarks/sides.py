@@ -9,7 +9,7 @@ from pathlib import Path
 import lightning as L
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from benchmarks.measuring import now
@@ -58,10 +58,10 @@ def _bare_steps(trainer: L.Trainer, module: EmotionClassifier) -> Iterator[None]
             marked = plan.transformed[order]
             order = torch.cat([order[marked], order[~marked]])
             n_marked = int(marked.sum())
-            x = images[plan.source[order].to(device)].float() / 255
-            y = labels[plan.source[order]].to(device)
+            x = images[_sent(plan.source[order], device)].float() / 255
+            y = _sent(labels[plan.source[order]], device)
             if n_marked:
-                draws = plan.draws[order[:n_marked]].to(device)
+                draws = _sent(plan.draws[order[:n_marked]], device)
                 x[:n_marked] = data.augmentation.transforms(x[:n_marked], draws)
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 loss = F.cross_entropy(network(x), y)
@@ -69,6 +69,12 @@ def _bare_steps(trainer: L.Trainer, module: EmotionClassifier) -> Iterator[None]
             loss.backward()
             optimizer.step()
             yield
+
+
+def _sent(values: Tensor, device: torch.device) -> Tensor:
+    """Return the values on the device, without waiting for one that is not the host."""
+    pinned = values.pin_memory() if device.type == "cuda" else values
+    return pinned.to(device, non_blocking=True)
 
 
 def _another(optimizer: Optimizer, network: nn.Module, **changed: object) -> Optimizer:

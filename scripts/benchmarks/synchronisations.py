@@ -19,8 +19,16 @@ def measure(overrides: Sequence[str], effort: Effort) -> list[Figure]:
     if not torch.cuda.is_available():
         print("synchronisations: not measured, for there is no CUDA device")
         return []
-    n = look_into("benchmarks.synchronisations.Count", overrides)
-    return [figure("synchronisations per training step", "", [n / (LAST - FIRST)])]
+    counted = {
+        "": look_into("benchmarks.synchronisations.Count", overrides),
+        ", averaged weights": look_into(
+            "benchmarks.synchronisations.Count", [*overrides, "callbacks=ema"]
+        ),
+    }
+    return [
+        figure(f"synchronisations per training step{how}", "", [n / (LAST - FIRST)])
+        for how, n in counted.items()
+    ]
 
 
 class Count(Callback):
@@ -40,4 +48,6 @@ class Count(Callback):
         elif trainer.global_step == LAST:
             torch.cuda.set_sync_debug_mode("default")
             self._recording.close()
-            raise Measured(sum("synchroniz" in str(warning.message) for warning in self._warned))
+            # The mode announces itself in a warning, too.
+            waited = [w for w in self._warned if "called a synchronizing" in str(w.message)]
+            raise Measured(len(waited))

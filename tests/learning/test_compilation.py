@@ -1,13 +1,20 @@
 """Compiling: where it pays, and that it changes neither weights' names nor what is judged."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from conftest import Outcome
+from faces import make_store
 
-from ferlab.learning.compilation import pays_off
+from ferlab.data.datamodule import FaceDataModule
+from ferlab.learning import compilation
+from ferlab.learning.classifier import EmotionClassifier
+from ferlab.learning.compilation import Compilation, pays_off
+from ferlab.networks.build import build_network
 from ferlab.networks.files import load_network
+from ferlab.networks.specs import parse_network
 
 
 def test_it_pays_where_what_it_saves_is_more_than_what_it_costs():
@@ -21,6 +28,19 @@ def test_on_the_cpu_auto_never_compiles(train):
     train("hydra.run.dir=eager", "trainer.compile=false")
     Outcome(Path("automatic")).assert_equal(Outcome(Path("eager")))
     assert "compiled" not in Path("automatic/train.log").read_text()
+
+
+@pytest.mark.parametrize("compiles", [True, False])
+def test_a_resumed_training_stays_with_what_was_decided_at_its_beginning(compiles, monkeypatch):
+    monkeypatch.setattr(compilation, "_steps", lambda *_: None)
+    begun = Compilation("auto")
+    begun.load_state_dict({"compiles": compiles})  # as on a CUDA device; never on this CPU
+    resumed = Compilation("auto")
+    resumed.load_state_dict(begun.state_dict())
+    batches = FaceDataModule(lambda: make_store(4)).train_dataloader()
+    module = EmotionClassifier(build_network(parse_network(["flatten"])))
+    resumed.on_train_start(SimpleNamespace(train_dataloader=batches), module)
+    assert (module.network._compiled_call_impl is not None) == compiles
 
 
 @pytest.mark.slow

@@ -153,9 +153,10 @@ def test_resnet18_has_features_and_logits_like_any_network():
     assert torch.equal(network(images), network.output(features))
 
 
-def test_logits_keep_full_precision_under_bf16():
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_logits_keep_full_precision_under_half_precision(half):
     network = build_network(parse_network(TINY)).eval()
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", half):
         logits = network(torch.rand(3, 1, 48, 48))
     assert logits.dtype == torch.float32
     assert not torch.equal(logits, logits.bfloat16().float())

@@ -163,6 +163,8 @@ def test_tensorboards_hyperparameters_are_what_is_swept(train):
     [
         MemoryError(),
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         RuntimeError("err == 0. DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"),
     ],
 )
@@ -199,6 +201,10 @@ def test_sgd_trains_too(train):
         ("trainer.max_epochs=-3", "trainer.max_epochs must be an integer >= 1; got -3"),
         ("trainer.precision=16", "trainer.precision must be one of"),
         ("trainer.accelerator=gpu", "trainer.accelerator must be one of"),
+        (
+            "trainer.precision=16-mixed trainer.gradient_clip=1.0",
+            "trainer.gradient_clip with trainer.precision=16-mixed needs optimizer.fused=false",
+        ),
         ("data.val_fraction=1.5", "data.val_fraction must be a number > 0 and < 1; got 1.5"),
         ("data.batch_size=0", "data.batch_size must be an integer >= 2; got 0"),
         ("data.size=7", "data.size"),
@@ -236,7 +242,7 @@ def test_sgd_trains_too(train):
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_no_folder(train, override, message):
-    status, _, err = train(override)
+    status, _, err = train(*override.split())
     assert status == 1
     lines = [line for line in err.splitlines() if line]
     assert len(lines) == 1, err

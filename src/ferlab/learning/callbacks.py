@@ -176,7 +176,7 @@ class BestWeights(Callback):
 
     def write(self, path: Path) -> None:
         """Write the best weights, readable with `torch.load(path, weights_only=True)`."""
-        write_tensors(path, self._weights)
+        write_tensors(path, {name: tensor.cpu() for name, tensor in self._weights.items()})
 
     def read(self, path: Path, module: EmotionClassifier) -> bool:
         """Take the weights that `write` left; return whether they are whole and the module's."""

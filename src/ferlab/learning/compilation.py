@@ -3,6 +3,7 @@
 import copy
 import logging
 import time
+from typing import Any
 
 import lightning as L
 import torch
@@ -30,6 +31,9 @@ class Compilation(Callback):
     would be compiled anew. A step on the first batch, which changes nothing, compiles forward and
     backward, so the time is not counted to the first epoch.
 
+    A compiled network rounds otherwise, so a resumed training stays with what was decided at its
+    beginning. Dropout's masks are those of the network that is not compiled.
+
     Args:
         choice: True compiles. "auto" does on a CUDA device where `pays_off` says so, and goes on
             as before where the network cannot be compiled; never on the CPU, where it was measured
@@ -38,24 +42,30 @@ class Compilation(Callback):
 
     def __init__(self, choice: bool | str) -> None:
         self._choice = choice
+        self._compiles: bool | None = None if choice == "auto" else bool(choice)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"compiles": self._compiles}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._compiles = state_dict["compiles"]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, EmotionClassifier)
-        if self._choice == "auto" and pl_module.device.type != "cuda":
-            return
         batches = trainer.train_dataloader
         assert isinstance(batches, TrainBatches)
         batch = next(iter(copy.copy(batches)))  # a copy: the position of the batches stays
-        if self._choice == "auto":
+        if self._compiles is None:
             assert trainer.max_epochs is not None
-            n_steps = trainer.max_epochs * len(batches) - trainer.global_step
-            _steps(trainer, pl_module, batch, N_TIMED)  # the first choose their algorithms
-            start = time.perf_counter()
-            _steps(trainer, pl_module, batch, N_TIMED)
-            if not pays_off((time.perf_counter() - start) / N_TIMED, n_steps):
-                return
+            n_steps = trainer.max_epochs * len(batches)
+            self._compiles = pl_module.device.type == "cuda" and pays_off(
+                _step_seconds(trainer, pl_module, batch), n_steps
+            )
+        if not self._compiles:
+            return
         torch.compiler.set_stance("default")
-        pl_module.network.compile(dynamic=False)
+        torch.compiler.reset()  # a process compiles few networks of one kind otherwise
+        pl_module.network.compile(dynamic=False, options={"fallback_random": True})
         start = time.perf_counter()
         try:
             _steps(trainer, pl_module, batch, 1)
@@ -66,6 +76,7 @@ class Compilation(Callback):
                     f"the network cannot be compiled here ({reason}); use trainer.compile=false"
                 ) from error
             torch.compiler.set_stance("force_eager")
+            self._compiles = False
             log.warning("not compiled: %s", reason)
         else:
             log.info("compiled in %.1f s", time.perf_counter() - start)
@@ -76,21 +87,31 @@ def pays_off(step_seconds: float, n_steps: int) -> bool:
 
     Args:
         step_seconds: of forward and backward, not compiled.
-        n_steps: left to train, at most.
+        n_steps: of the whole training, at most.
     """
     return SAVED_SHARE * step_seconds * n_steps > COMPILE_SECONDS
+
+
+def _step_seconds(trainer: L.Trainer, module: EmotionClassifier, batch: Batch) -> float:
+    """Return the seconds of forward and backward, not compiled."""
+    _steps(trainer, module, batch, N_TIMED)  # the first choose their algorithms
+    start = time.perf_counter()
+    _steps(trainer, module, batch, N_TIMED)
+    return (time.perf_counter() - start) / N_TIMED
 
 
 def _steps(trainer: L.Trainer, module: EmotionClassifier, batch: Batch, n: int) -> None:
     """Compute gradients `n` times and forget them; wait for the device; leave no trace."""
     before = {name: buffer.clone() for name, buffer in module.network.named_buffers()}
-    for _ in range(n):
-        with trainer.precision_plugin.train_step_context():
-            loss = module.loss(module(batch.images), batch.labels)
-        # Not backward(): gradients of the weights would stay, and DDP would exchange them.
-        torch.autograd.grad(loss, list(module.network.parameters()))
-    with torch.no_grad():
-        for name, buffer in module.network.named_buffers():
-            buffer.copy_(before[name])
+    try:
+        for _ in range(n):
+            with trainer.precision_plugin.train_step_context():
+                loss = module.loss(module(batch.images), batch.labels)
+            # Not backward(): gradients of the weights would stay, and DDP would exchange them.
+            torch.autograd.grad(loss, list(module.network.parameters()))
+    finally:
+        with torch.no_grad():
+            for name, buffer in module.network.named_buffers():
+                buffer.copy_(before[name])
     if module.device.type == "cuda":
         torch.cuda.synchronize()

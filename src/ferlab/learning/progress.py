@@ -16,7 +16,7 @@ class ProgressBar(TQDMProgressBar):
 
     def __init__(self) -> None:
         super().__init__(refresh_rate=10)  # steps
-        self._shown: Tensor | None = None
+        self._sent: tuple[Any, Tensor] | None = None  # event, loss and accuracy on the host
 
     def init_train_tqdm(self) -> Tqdm:
         bar = super().init_train_tqdm()
@@ -29,7 +29,7 @@ class ProgressBar(TQDMProgressBar):
         return bar
 
     def on_train_epoch_start(self, trainer: L.Trainer, *_: Any) -> None:
-        self._shown = None
+        self._sent = None
         super().on_train_epoch_start(trainer)
         self.train_progress_bar.set_description(f"epoch {trainer.current_epoch + 1}")
 
@@ -46,10 +46,12 @@ class ProgressBar(TQDMProgressBar):
     ) -> dict[str, int | str | float | dict[str, float]]:
         assert isinstance(pl_module, EmotionClassifier)
         values = pl_module.train_metrics.compute()
-        # From a GPU the copy of one refresh is shown at the next: by then it has arrived.
+        # From a GPU the copy of one refresh is shown at the next, if it has arrived by then.
         copied = torch.stack([values["loss"], values["accuracy"]]).to("cpu", non_blocking=True)
-        shown = copied if pl_module.device.type == "cpu" else self._shown
-        self._shown = copied
-        if shown is None:
+        arrived = torch.get_device_module(pl_module.device).Event()
+        arrived.record()
+        before, self._sent = self._sent, (arrived, copied)
+        shown = self._sent if pl_module.device.type == "cpu" else before
+        if shown is None or not shown[0].query():
             return {}
-        return {"loss": f"{shown[0]:.4f}", "accuracy": f"{shown[1]:.4f}"}
+        return {"loss": f"{shown[1][0]:.4f}", "accuracy": f"{shown[1][1]:.4f}"}

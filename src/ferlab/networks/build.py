@@ -64,7 +64,7 @@ class LayeredNetwork(nn.Module):
         H and W are `input_size` or more; of more, the centre is seen.
         """
         features: Tensor = self.layers(_centre(images, self.input_size))
-        return features.float() if features.dtype == torch.bfloat16 else features
+        return features.float() if features.dtype.itemsize < 4 else features
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (B, 7), classes in canonical order, of images as of `features`."""

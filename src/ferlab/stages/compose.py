@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from ferlab.augment.targeted import TargetedAugmentation
 from ferlab.augment.transforms import make_transforms
-from ferlab.checks import check_integer, check_keys
+from ferlab.checks import FerlabError, check_integer, check_keys
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.data.store import ImageStore
 from ferlab.instantiate import instantiate, plain
@@ -70,7 +70,19 @@ def make_configured_trainer(
         folder: the run's.
         first: called before the configured callbacks.
         last: called after them.
+
+    Raises:
+        FerlabError: as of `make_trainer`, or gradients cannot be clipped.
     """
+    if (
+        config.trainer.precision == "16-mixed"
+        and config.trainer.gradient_clip is not None
+        and config.optimizer.get("fused")
+    ):
+        raise FerlabError(
+            "trainer.gradient_clip with trainer.precision=16-mixed needs optimizer.fused=false; "
+            "add that, or use bf16-mixed"
+        )
     configured = [
         instantiate(node, f"callbacks.{name}")
         for name, node in config.callbacks.items()

@@ -153,6 +153,7 @@ def _run_in_sweep(
                 with contextlib.suppress(OSError):
                     if not folder.busy():
                         write_text(folder.failure, f"{_worded(error)}\n")
+                del error  # its frames hold tensors
     except Interrupted as stop:
         raise Interrupted(f"{stop}; go on with: {again}") from None
     finally:
@@ -189,10 +190,14 @@ def _fail(message: str, status: int = 1) -> int:
     return status
 
 
+_OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
+"""What the errors say of allocators that have no class of error: torch's on the CPU, CUDA's own."""
+
+
 def _known(error: Exception) -> Exception:
     """Return the error; of memory that was not enough, what a person can do about it."""
     out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    if out_of_memory or "DefaultCPUAllocator" in str(error):
+    if out_of_memory or any(words in str(error) for words in _OUT_OF_MEMORY):
         return FerlabError(
             "there is not enough memory; "
             "try a smaller data.batch_size, data.eval_batch_size or model"

@@ -13,6 +13,7 @@ def predict(
     trainer: L.Trainer, classifier: EmotionClassifier, data: FaceDataModule, split: str
 ) -> Predictions:
     """Return the classifier's predictions for `val` or `test`, in the store's order."""
+    data.trainer = trainer  # the images go where it computes
     rows = data.judged_rows(split)
     batches = trainer.predict(classifier, data.batches_of(rows))
     assert batches is not None
