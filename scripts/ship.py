@@ -76,7 +76,7 @@ def describe(
     )
     overrides = [
         text
-        for text in map(str, origin["command"])
+        for text in map(str, origin.get("overrides", origin["command"]))  # older runs lack them
         if "=" in text and settles_result(text.split("=")[0]) and not text.startswith("hydra.")
     ]
     size = (place / "model.safetensors").stat().st_size / 1e6

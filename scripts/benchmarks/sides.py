@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from benchmarks.measuring import now
 from benchmarks.usual import PREFETCHED, usual_batches, write_as_usual, write_images
 from ferlab.learning.classifier import EmotionClassifier
+from ferlab.learning.compilation import COMPILED
 from ferlab.learning.trainer import keep_freed_memory
 from ferlab.networks.build import build_network
 from ferlab.networks.summary import summarise
@@ -45,7 +46,7 @@ def _bare_steps(trainer: L.Trainer, module: EmotionClassifier) -> Iterator[None]
         device, memory_format=torch.channels_last
     )
     if getattr(module.network, "_compiled_call_impl", None) is not None:
-        network.compile(dynamic=False)
+        network.compile(**COMPILED)
     optimizer = _another(module.optimizers().optimizer, network)
     bf16 = trainer.precision == "bf16-mixed"
     network.train()

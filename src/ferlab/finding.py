@@ -53,14 +53,18 @@ def find_runs(name: str, searched: Iterable[str | Path] = ("outputs",)) -> list[
     if not (sweep / "multirun.yaml").is_file():
         return [find_run(name, searched)]
     table = sweep / "jobs.csv"  # is written when the sweep has ended
-    rows = table.read_text(encoding="utf-8").splitlines() if table.is_file() else []
-    jobs = list(csv.DictReader(rows))
-    if not jobs or any(job.get("status") != FINISHED for job in jobs):
+    text = table.read_text(encoding="utf-8", errors="replace") if table.is_file() else ""
+    try:
+        ended = [job.get("status") == FINISHED for job in csv.DictReader(text.splitlines())]
+    except csv.Error:
+        ended = []
+    runs = list(finished_runs([sweep]))
+    if not ended or not all(ended) or len(runs) < len(ended):
         raise FerlabError(
-            f"run={name} is a sweep of which not all jobs are finished; "
+            f"run={name} is a sweep of which not all jobs are finished trainings; "
             "type its command again, or name some of its jobs"
         )
-    return [find_run(str(file.parent)) for file in sorted(sweep.glob("*/metrics.json"))]
+    return runs
 
 
 def find_begun(name: str, searched: Iterable[str | Path] = ("outputs",)) -> RunFolder:

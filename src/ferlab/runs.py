@@ -9,7 +9,7 @@ import logging.handlers
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +177,7 @@ class RunFolder:
         config: Mapping[str, Any],
         fixed: Mapping[str, str],
         device: str,
+        overrides: Sequence[str] = (),
         shared: bool = False,
     ) -> None:
         """Take the folder, record the configuration and the environment, and begin to keep the log.
@@ -186,6 +187,7 @@ class RunFolder:
             fixed: by name, what is not in the configuration and changes the result all the same:
                 the digest of the data, the kind of device, the precision.
             device: as a person knows it; may differ on a resume.
+            overrides: what the command line set; of a sweep's job, what it sets for this one.
             shared: whether other processes may have it open too, each in this mode.
 
         Raises:
@@ -203,7 +205,8 @@ class RunFolder:
                         f"{value} now); {self._remedy}"
                     )
         else:
-            write_json(self.environment, {**describe_environment(), **fixed, "device": device})
+            told = {"overrides": list(overrides), **fixed, "device": device}
+            write_json(self.environment, {**describe_environment(), **told})
         write_text(self.config, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
         file = _LogFile(self.log, encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))

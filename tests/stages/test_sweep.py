@@ -145,7 +145,7 @@ def test_an_experiment_may_say_what_is_swept_and_the_command_line_overrides_it(
 
     assert names() == ["seed=1", "seed=2"]
     assert names("seed=5,6,7") == ["seed=5", "seed=6", "seed=7"]
-    assert names("seed=5") == [""]
+    assert names("seed=5") == names("++seed=5") == [""]
     assert len(names("model=A,B")) == 4
 
 
@@ -158,7 +158,7 @@ def test_experiments_that_sweep_different_values_are_not_swept_together(tmp_path
 def test_an_ensemble_is_trained_by_one_command_and_judged_by_another(train, capfd):
     status, _, err = train("experiment=ensemble", "trainer.max_epochs=1")
     assert status == 1
-    assert err.strip() == "ferlab: this configuration sweeps seed; add -m"
+    assert err.strip().endswith("this configuration sweeps seed; add -m, or name one value of each")
     assert not list(Path().rglob("config.yaml"))
     members = ["experiment=ensemble", "hydra.sweeper.params.seed='0,1'", "augment.test_time=none"]
     one_split = ["data.source.seed=0", "trainer.max_epochs=1"]
@@ -168,9 +168,22 @@ def test_an_ensemble_is_trained_by_one_command_and_judged_by_another(train, capf
     assert main(["evaluate", f"run={folder}", "hydra.run.dir=out"]) == 0
     metrics = json.loads(Path("out/metrics.json").read_text())
     assert {"val/accuracy", "test/accuracy"} <= metrics.keys()
-    (folder / "jobs.csv").unlink()
+    judged = json.loads(Path("out/environment.json").read_text())["runs"].split(", ")
+    assert [Path(run).name for run in judged] == ["seed-0", "seed-1"]
+    table = folder / "jobs.csv"
+    table.write_text(table.read_text().replace("finished", "failed", 1))
     assert main(["evaluate", f"run={folder}", "hydra.run.dir=again"]) == 1
-    assert "not all jobs are finished" in capfd.readouterr().err
+    assert "not all jobs are finished trainings" in capfd.readouterr().err
+
+
+def test_one_member_of_an_ensemble_is_a_training_like_any_other(train):
+    member = ["experiment=ensemble", "seed=5", "augment.test_time=none", "trainer.max_epochs=1"]
+    assert train(*member, "hydra.run.dir=alone")[0] == 0
+    overrides = json.loads(Path("alone/environment.json").read_text())["overrides"]
+    assert {"experiment=ensemble", "seed=5"} <= set(overrides)
+    assert train("-m", *member)[0] == 0
+    assert main(["evaluate", f"run={only_sweep()}", "hydra.run.dir=out"]) == 0
+    Outcome(Path("alone")).assert_equal(Outcome(only_sweep()))
 
 
 def test_a_sweeps_folder_follows_from_its_configuration(tmp_path, monkeypatch):

@@ -19,6 +19,9 @@ COMPILE_SECONDS = 60.0
 SAVED_SHARE = 0.25
 """Of a step's time, what compiling is taken to save there; likewise."""
 
+COMPILED: dict[str, Any] = {"dynamic": False, "options": {"fallback_random": True}}
+"""How a network is compiled: for one shape, with the random numbers that it draws otherwise."""
+
 N_TIMED = 10  # steps whose time the decision rests on
 
 log = logging.getLogger(__name__)
@@ -52,20 +55,22 @@ class Compilation(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, EmotionClassifier)
+        if self._compiles is None and pl_module.device.type != "cuda":
+            self._compiles = False
+        if self._compiles is False:
+            return
         batches = trainer.train_dataloader
         assert isinstance(batches, TrainBatches)
         batch = next(iter(copy.copy(batches)))  # a copy: the position of the batches stays
         if self._compiles is None:
             assert trainer.max_epochs is not None
             n_steps = trainer.max_epochs * len(batches)
-            self._compiles = pl_module.device.type == "cuda" and pays_off(
-                _step_seconds(trainer, pl_module, batch), n_steps
-            )
+            self._compiles = pays_off(_step_seconds(trainer, pl_module, batch), n_steps)
         if not self._compiles:
             return
         torch.compiler.set_stance("default")
         torch.compiler.reset()  # a process compiles few networks of one kind otherwise
-        pl_module.network.compile(dynamic=False, options={"fallback_random": True})
+        pl_module.network.compile(**COMPILED)
         start = time.perf_counter()
         try:
             _steps(trainer, pl_module, batch, 1)

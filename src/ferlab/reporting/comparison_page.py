@@ -69,10 +69,7 @@ def seeds_section(groups: Sequence[OverSeeds]) -> str:
     header, rows = comparison.seed_rows(groups)
     return page.section(
         "Over seeds",
-        page.paragraph(
-            "Runs that differ in their seed alone: mean ± sample standard deviation. The "
-            "validation split has a seed of its own, data.split_seed."
-        ),
+        page.paragraph("Runs that differ in their seed alone: mean ± sample standard deviation."),
         page.table(header, rows, texts=range(4)),
     )
 

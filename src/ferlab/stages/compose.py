@@ -51,7 +51,8 @@ def make_data(
         batch_size=config.data.batch_size,
         eval_batch_size=config.data.eval_batch_size,
         val_fraction=config.data.val_fraction,
-        split_seed=config.data.split_seed,
+        # Of an older run, which may be resumed, the split followed the seed.
+        split_seed=config.data.get("split_seed", config.seed),
         twins=config.data.twins,
         blank=config.data.blank,
         limit=config.data.limit,

@@ -76,6 +76,7 @@ def run_stage(
         if not sweeps:
             raise FerlabError(f"{name} cannot be swept with -m; start it once per value")
         sweep = plan(name, arguments)
+        _check_arguments(sweep.arguments)  # with what the configuration sweeps
         again = shlex.join([*start, *arguments])
         job = partial(_run_in_sweep, name, task, again, [job.name for job in sweep.jobs])
         _run_hydra(name, job, sweep.arguments)
@@ -118,8 +119,7 @@ def _run(
             made.rmdir()
     with RunFolder(path, name) as folder:
         try:
-            if swept := HydraConfig.get().sweeper.params:
-                raise FerlabError(f"this configuration sweeps {', '.join(swept)}; add -m")
+            _check_no_sweep()
             return task(config, folder)
         except Exception as error:
             raised.append(_known(error))
@@ -161,6 +161,16 @@ def _run_in_sweep(
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _check_no_sweep() -> None:
+    """Raise FerlabError where the configuration sweeps what the command line does not fix."""
+    hydra = HydraConfig.get()
+    fixed = {text.partition("=")[0].lstrip("+") for text in hydra.overrides.task}
+    if swept := [key for key in hydra.sweeper.params or () if key not in fixed]:
+        raise FerlabError(
+            f"this configuration sweeps {', '.join(swept)}; add -m, or name one value of each"
+        )
 
 
 def _check_arguments(arguments: Sequence[str]) -> None:

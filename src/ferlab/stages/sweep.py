@@ -82,7 +82,8 @@ def plan(stage: str, arguments: Sequence[str]) -> Sweep:
         given = [argument for argument in arguments if not argument.startswith("-")]
         overrides = {one.get_key_element(): one for one in parser.parse_overrides(given)}
         configured = _configured(stage, overrides)
-        added = [f"{key}={text}" for key, text in configured.items() if key not in overrides]
+        named = {key.lstrip("+") for key in overrides}
+        added = [f"{key}={text}" for key, text in configured.items() if key not in named]
         overrides |= {one.get_key_element(): one for one in parser.parse_overrides(added)}
         swept = [key for key, override in overrides.items() if override.is_sweep_override()]
         fixed = [key for key in overrides if key not in swept]
@@ -97,9 +98,12 @@ def plan(stage: str, arguments: Sequence[str]) -> Sweep:
         ]
     hydra = configs[0].hydra
     if not hydra.sweeper._target_.endswith(".BasicSweeper"):
-        raise FerlabError("hydra.sweeper must be the basic one")
+        raise FerlabError("hydra.sweeper must be the basic one; for a search use `ferlab tune`")
     if any(dict(config.hydra.sweeper.params or {}) != configured for config in configs):
-        raise FerlabError("these jobs sweep different hydra.sweeper.params; start each by itself")
+        raise FerlabError(
+            "these jobs sweep different hydra.sweeper.params; start each by itself, "
+            "or name the values themselves, as seed=0,1"
+        )
     folder = Path(hydra.sweep.dir)
     if "hydra.sweep.dir" not in overrides:
         folder /= folder_name(

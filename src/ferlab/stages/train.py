@@ -77,6 +77,7 @@ def train(config: DictConfig, folder: RunFolder) -> float:
                 "precision": trainer.precision,
             },
             device=describe_device(trainer),
+            overrides=HydraConfig.get().overrides.task,
         )
         if make_logger is not None:
             trainer.logger = make_logger(save_dir=folder.path)
