@@ -35,6 +35,7 @@ changed without-erasing augment.transforms.erasing=0
 changed without-crops model.input_size=48
 changed without-label-smoothing loss.label_smoothing=0
 changed without-sgd optimizer=adamw optimizer.lr=2e-3 optimizer.weight_decay=0.05
+changed with-strong-augmentation augment=strong
 changed with-mixup augment.mixup=0.2
 changed with-averaged-weights callbacks=ema
 changed with-senet model=senet
