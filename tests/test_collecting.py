@@ -95,7 +95,7 @@ def test_details_are_the_settings_that_tell_namesakes_apart():
     assert details["outputs/other"] == ""
     assert details["outputs/a"] == "optimizer.lr=0.0005, scheduler=Plateau"
     assert details["outputs/b"] == "optimizer.lr=0.25, scheduler=Plateau"
-    assert details["outputs/c"] == "optimizer.lr=0.0005, scheduler=none"
+    assert details["outputs/c"] == "scheduler=none, optimizer.lr=0.0005"  # what is its own first
 
 
 def test_what_an_early_version_did_not_record_is_no_difference(run):
