@@ -48,10 +48,10 @@ def mix(images: Tensor, labels: Tensor, partner: Tensor, share: Tensor) -> tuple
 
     Args:
         images: float32 (B, 1, H, W).
-        labels: int64 (B,).
+        labels: int64 (B,), or shares of the classes float32 (B, 7).
         partner: int64 (B,), of a MixupPlan.
         share: float32 (B,), of a MixupPlan.
     """
-    targets = F.one_hot(labels, len(EMOTIONS)).to(images.dtype)  # (B, 7)
+    targets = F.one_hot(labels, len(EMOTIONS)).to(images.dtype) if labels.ndim == 1 else labels
     mixed = torch.lerp(images[partner], images, share[:, None, None, None])
     return mixed, torch.lerp(targets[partner], targets, share[:, None])

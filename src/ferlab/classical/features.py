@@ -147,8 +147,6 @@ class Extractor:
         """Return the store's indices of a split's images; of EXTRA, those of their originals."""
         if split == EXTRA:
             return self._added()[0]
-        if split == "train":
-            return self._data.train_and_val_rows[0]
         return self._data.judged_rows(split)
 
     def _added(self) -> tuple[NDArray[np.int64], Tensor]:

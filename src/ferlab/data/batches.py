@@ -20,7 +20,8 @@ class Batch(NamedTuple):
 
     Attributes:
         images: float32 (B, 1, 48, 48) in [0, 1]; (B, 1, S, S) where training crops them.
-        labels: int64 (B,); float32 (B, 7), the shares of the classes, where images are mixed.
+        labels: int64 (B,); float32 (B, 7), the shares of the classes, where labels are soft or
+            images are mixed.
     """
 
     images: Tensor
@@ -75,6 +76,8 @@ class TrainBatches:
         seed: the run's seed.
         device: where batches are augmented.
         crop: side S of a random crop of each image, pixels; None gives whole images.
+        soft_labels: float32 (N, 7), the shares of the classes that the training images are given
+            in place of their labels; None leaves them their labels.
         share: (i, n) yields the i-th of n equal parts of each batch, for one of n processes; n
             divides the batch size.
     """
@@ -89,6 +92,7 @@ class TrainBatches:
         seed: int,
         device: torch.device,
         crop: int | None = None,
+        soft_labels: Tensor | None = None,
         share: tuple[int, int] = (0, 1),
     ) -> None:
         self._images = images
@@ -96,6 +100,7 @@ class TrainBatches:
         self._mine = slice(share[0], None, share[1])
         self._rows = torch.from_numpy(rows)
         self._row_labels = labels.cpu()[self._rows]
+        self._targets = self._row_labels if soft_labels is None else soft_labels
         self._augmentation = augmentation
         self._seed = seed
         self._device = device
@@ -121,7 +126,7 @@ class TrainBatches:
         order = order.gather(1, first)
         n_transformed = plan.transformed[order].sum(dim=1).tolist()
         source = self._rows[plan.source][order].to(self._images.device, non_blocking=True)
-        labels = self._row_labels[plan.source][order].to(self._device, non_blocking=True)
+        labels = self._targets[plan.source][order].to(self._device, non_blocking=True)
         draws = plan.draws[order].to(self._device, non_blocking=True)
         if alpha := self._augmentation.mixup:
             mixup = plan_mixup(alpha, (len(self), self.batch_size), self._seed, epoch)

@@ -44,6 +44,10 @@ class FaceDataModule(L.LightningDataModule):
         crop: side of the random crop of each image that is trained on, pixels, for a network that
             sees less than the whole; None gives whole images.
         seed: of the order of batches and the augmentation.
+
+    Attributes:
+        soft_labels: float32 (N, 7), the shares of the classes that the train images, in their
+            order, are given in place of their labels; None, as it begins, leaves them their labels.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class FaceDataModule(L.LightningDataModule):
         self.limit = limit if limit is None else check_integer("data.limit", limit, at_least=7)
         self.crop = crop
         self.seed = check_integer("seed", seed, at_least=0)
+        self.soft_labels: Tensor | None = None
         self._source = source
         self._placed: tuple[torch.device, Tensor] | None = None  # the images, and for which device
 
@@ -104,8 +109,9 @@ class FaceDataModule(L.LightningDataModule):
         return self._used(self.store.rows(*TEST_SPLITS))
 
     def judged_rows(self, split: str) -> NDArray[np.int64]:
-        """Return the store's indices of `val` or `test`, ascending."""
-        return self.test_rows if split == "test" else self.train_and_val_rows[1]
+        """Return the store's indices of `train`, `val` or `test`, ascending."""
+        train, val = self.train_and_val_rows
+        return {"train": train, "val": val, "test": self.test_rows}[split]
 
     def epoch_class_counts(self) -> NDArray[np.int64]:
         """Return the rows per class of one epoch of training, the added ones among them: (7,)."""
@@ -171,6 +177,7 @@ class FaceDataModule(L.LightningDataModule):
             self.seed,
             self._device,
             self.crop,
+            self.soft_labels,
             share=(rank, n_processes),
         )
 

@@ -12,7 +12,7 @@ from ferlab.reporting.results import Predictions
 def predict(
     trainer: L.Trainer, classifier: EmotionClassifier, data: FaceDataModule, split: str
 ) -> Predictions:
-    """Return the classifier's predictions for `val` or `test`, in the store's order."""
+    """Return the classifier's predictions for `train`, `val` or `test`, in the store's order."""
     data.trainer = trainer  # the images go where it computes
     rows = data.judged_rows(split)
     batches = trainer.predict(classifier, data.batches_of(rows))

@@ -26,6 +26,7 @@ from ferlab.networks.files import save_network
 from ferlab.reporting import figures, results
 from ferlab.runs import RunFolder
 from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data
+from ferlab.stages.distil import distil, find_teachers
 from ferlab.stages.entry import run_stage
 from ferlab.stages.predict import predict
 from ferlab.stages.sweep import own_values
@@ -55,6 +56,7 @@ def train(config: DictConfig, folder: RunFolder) -> float:
 
     # What is wrong in the configuration is met here, before any image is read.
     classifier = make_classifier(config)
+    teachers = find_teachers(config)
     data = make_data(config, classifier.network.input_size)
     history, best = History(folder.history), BestWeights(config.monitor)
     divergence = Divergence(folder.last_checkpoint)
@@ -73,6 +75,7 @@ def train(config: DictConfig, folder: RunFolder) -> float:
             values,
             {
                 "data": data.store.digest,
+                **({"teachers": ", ".join(one.sha256 for one in teachers)} if teachers else {}),
                 "accelerator": trainer.strategy.root_device.type,
                 "precision": trainer.precision,
             },
@@ -85,6 +88,7 @@ def train(config: DictConfig, folder: RunFolder) -> float:
     # Where the best weights lie, the training had ended; what comes after it had not.
     has_ended = folder.best_checkpoint.exists() and best.read(folder.best_checkpoint, classifier)
     if not (has_ended and history.read(trainer)):
+        distil(config, teachers, folder, data)
         classifier.loss.balance(data.epoch_class_counts())
         checkpoints.fit(trainer, classifier, data)
     best.restore(classifier)

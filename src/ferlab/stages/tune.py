@@ -30,6 +30,7 @@ from ferlab.search.epochs import EpochReport, StopOnSignal
 from ferlab.search.space import parse_space
 from ferlab.search.study import Search, make_pruner, n_begun
 from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data
+from ferlab.stages.distil import distil, find_teachers
 from ferlab.stages.entry import run_stage
 from ferlab.stages.recipe import write_recipe
 
@@ -63,6 +64,7 @@ def tune(config: DictConfig, folder: RunFolder) -> float:
         config.tune.pruner, config.tune.startup, config.tune.warmup, config.trainer.max_epochs
     )
     classifier = make_classifier(config)
+    find_teachers(config)
     data = make_data(config, classifier.network.input_size)
     trainer = make_configured_trainer(config, folder.path, [], [])
     log.info("device  %s, precision %s", describe_device(trainer), trainer.precision)
@@ -112,6 +114,7 @@ class _Objective:
         data = make_data(config, classifier.network.input_size, self._store)
         report = EpochReport(trial, config.monitor)
         trainer = make_configured_trainer(config, self._folder.path, [], [report, self._stop])
+        distil(config, find_teachers(config), self._folder, data)
         classifier.loss.balance(data.epoch_class_counts())
         try:
             trainer.fit(classifier, datamodule=data)
