@@ -58,7 +58,11 @@ def find_teachers(config: DictConfig) -> list[Teacher]:
                 f"distillation.teachers: there is no folder {name}; name those of finished "
                 "trainings or of shipped weights"
             )
-        for run in find_runs(name):
+        try:
+            runs = find_runs(name)
+        except FerlabError as error:
+            raise FerlabError(f"distillation.teachers: {error}") from error
+        for run in runs:
             _check_split(run, values)
             place = model_folder(run)
             assert place is not None  # a run that was found has one
