@@ -56,12 +56,15 @@ def instantiate(config: DictConfig | Mapping[str, Any], group: str, **arguments:
         raise FerlabError(f"{group}: {reason}") from error
 
 
-def check_recorded(config: Mapping[str, Any], place: str) -> None:
+def check_recorded(
+    config: Mapping[str, Any], place: str, remedy: str = "trust=true imports it all the same"
+) -> None:
     """Make sure that a configuration from somebody else names nothing but what ferlab ships.
 
     Args:
         config: groups of the configuration by name.
         place: the file that it comes from, for messages.
+        remedy: what a person who trusts it can do.
 
     Raises:
         FerlabError: a `_target_` is not one of the exact names in the shipped files of its group:
@@ -73,7 +76,7 @@ def check_recorded(config: Mapping[str, Any], place: str) -> None:
             if key == "_target_" and value not in shipped_targets(group):
                 raise FerlabError(
                     f"{place} names {value!r}, which ferlab does not ship for {group} and which "
-                    "could run anything; trust=true imports it all the same"
+                    f"could run anything; {remedy}"
                 )
             if isinstance(value, str) and "${" in value:
                 raise FerlabError(f"{place} is not resolved: {group} holds {value!r}")

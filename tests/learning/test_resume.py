@@ -119,8 +119,9 @@ def test_the_line_after_a_signal_is_the_command_that_goes_on(
 ):
     at_batch(monkeypatch, 1, 2, lambda: signal.raise_signal(signal.SIGINT))
     _, _, err = train(*RUN, "hydra.run.dir=stopped")
-    command = re.search("go on with: (.*)", err)[1]
-    assert main(["train", *shlex.split(command)[2:]]) == 0
+    program, *arguments = shlex.split(re.search("go on with: (.*)", err)[1])
+    assert program == "ferlab"
+    assert main(arguments) == 0
     Outcome(Path("stopped")).assert_equal(undisturbed)
 
 

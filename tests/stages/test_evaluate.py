@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from conftest import TINY
 from faces import make_tree
 
 from ferlab.cli import main
+from ferlab.learning.classifier import EmotionClassifier
 
 
 @pytest.fixture(scope="module")
@@ -224,3 +226,21 @@ def test_a_damaged_run_is_one_line_that_names_the_file(runs, evaluate, change):
     assert "outputs/train/one" in err
     assert not Path("owned").exists()
     assert not Path("out").exists()
+
+
+def test_a_signal_ends_it_in_one_line_and_the_same_command_begins_anew(runs, evaluate, monkeypatch):
+    predict_step = EmotionClassifier.predict_step
+
+    def signalled(*arguments):
+        signal.raise_signal(signal.SIGTERM)
+        return predict_step(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EmotionClassifier, "predict_step", signalled)
+        status, err = evaluate("run=one")
+    assert status == 130
+    assert err.startswith("ferlab: stopped by SIGTERM; go on with: ferlab evaluate ")
+    assert err.count("\n") == 1
+    assert not Path("out").exists()
+    assert evaluate("run=one")[0] == 0
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

@@ -57,7 +57,7 @@ def run_stage(
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and the wording is ours
     command = sys.argv
     program = command[0]
-    start = ["python", program] if program.endswith(".py") else ["ferlab", name]
+    start = ["python", program] if Path(program).name == "train.py" else ["ferlab", name]
     try:
         _check_arguments(arguments)
         if not is_sweep(arguments):

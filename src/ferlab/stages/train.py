@@ -108,7 +108,7 @@ def _resume(config: DictConfig) -> float:
         )
     begun = find_begun(str(config.resume))
     recorded = begun.recorded_config()
-    check_recorded(recorded, str(begun.config))
+    check_recorded(recorded, str(begun.config), "the command that began it goes on with it")
     log.info("going on with %s", os.path.relpath(begun.path))
     with RunFolder(begun.path) as folder:
         return train(OmegaConf.create(recorded), folder)
