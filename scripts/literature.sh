@@ -26,6 +26,7 @@ sweep() { # the sweep's name, then its values
 sweep F_best experiment=F_best seed="$seeds"
 sweep vggnet experiment=vggnet seed="$seeds"
 sweep fernet experiment=fernet seed="$seeds"
+sweep small experiment=small seed="$seeds"
 sweep best experiment=best seed="$seeds"
 
 changed() { # what is changed in the best network's recipe, then the values that do so
@@ -33,7 +34,8 @@ changed() { # what is changed in the best network's recipe, then the values that
 }
 changed without-erasing augment.transforms.erasing=0
 changed without-crops model.input_size=48
-changed without-label-smoothing loss.label_smoothing=0
+changed without-teachers distillation.teachers=[] loss.label_smoothing=0.1
+changed with-half-of-the-teachers distillation.share=0.35
 changed without-sgd optimizer=adamw optimizer.lr=2e-3 optimizer.weight_decay=0.05
 changed with-strong-augmentation augment=strong
 changed with-mixup augment.mixup=0.2

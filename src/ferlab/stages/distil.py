@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from ferlab.checks import FerlabError, check_number
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.finding import find_runs, model_folder
-from ferlab.instantiate import plain
+from ferlab.instantiate import conf_folder, plain
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.distillation import soften
 from ferlab.learning.trainer import make_trainer
@@ -41,6 +41,8 @@ class Teacher(NamedTuple):
 def find_teachers(config: DictConfig) -> list[Teacher]:
     """Return the networks that `distillation.teachers` names, none where it names none.
 
+    A folder is looked for where ferlab was started, then in its checkout.
+
     Raises:
         FerlabError: one is no folder with a network, or was trained on images that validate here.
     """
@@ -53,13 +55,15 @@ def find_teachers(config: DictConfig) -> list[Teacher]:
         check_number("distillation.share", distillation["share"], at_least=0, at_most=1)
     teachers = []
     for name in named:
-        if not Path(name).is_dir():  # `latest` would be another one tomorrow
+        # Shipped recipes name shipped weights. `latest` would be another run tomorrow.
+        places = [place for place in (Path(name), conf_folder().parent / name) if place.is_dir()]
+        if not places:
             raise FerlabError(
                 f"distillation.teachers: there is no folder {name}; name those of finished "
-                "trainings or of shipped weights"
+                "trainings, or, in a checkout of ferlab, of its weights"
             )
         try:
-            runs = find_runs(name)
+            runs = find_runs(str(places[0]))
         except FerlabError as error:
             raise FerlabError(f"distillation.teachers: {error}") from error
         for run in runs:
@@ -98,7 +102,7 @@ def distil(
 
 
 def _check_split(run: RunFolder, values: Mapping[str, Any]) -> None:
-    """Raise FerlabError where a run validated on other images; of shipped weights it is unknown."""
+    """Raise FerlabError where a run validated on other images; of weights alone nobody knows."""
     if not run.config.exists():
         return
     there, here = _split(run.recorded_config()), _split(values)
