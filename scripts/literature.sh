@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains what is to reach the literature, from nothing to outputs/literature/compare/index.html:
-# F_best, VGGNet and FERNet, the best network with one thing changed at a time (three seeds, the
+# F_best, VGGNet, FERNet, the small network, the best network with one thing changed at a time (three seeds, the
 # ablation table is "Over seeds" of that page), and an ensemble.
 #
 #     scripts/literature.sh              FER-2013; for a CUDA device: days on a CPU
@@ -37,7 +37,8 @@ changed without-crops model.input_size=48
 changed without-teachers distillation.teachers=[] loss.label_smoothing=0.1
 changed with-half-of-the-teachers distillation.share=0.35
 changed without-sgd optimizer=adamw optimizer.lr=2e-3 optimizer.weight_decay=0.05
-changed with-strong-augmentation augment=strong
+changed with-strong-augmentation augment=strong augment.transforms.rotation=10 \
+    augment.transforms.zoom=0 augment.transforms.erasing_area=0.33
 changed with-mixup augment.mixup=0.2
 changed with-averaged-weights callbacks=ema
 changed with-senet model=senet

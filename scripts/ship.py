@@ -47,9 +47,16 @@ def ship(name: str, place: Path) -> None:
         raise FerlabError(f"{run.path} is not a finished training; name another")
     if (origin.get("commit") or "-dirty").endswith("-dirty"):  # none where git was not at hand
         raise FerlabError(f"{run.path} was trained by code that no commit holds; train it again")
+    config = run.recorded_config()
+    for teacher in recorded_value(config, "distillation", "teachers") or ():
+        if not str(teacher).startswith("weights/"):
+            raise FerlabError(
+                f"{run.path} learned from {teacher}, which no commit holds; ship that first, "
+                "then train again with weights/ as its teacher"
+            )
     with tempfile.TemporaryDirectory() as folder:
         shipped, judged = RunFolder(Path(folder, "run")), RunFolder(Path(folder, "judged"))
-        view = recorded_value(run.recorded_config(), "augment", "test_time")
+        view = recorded_value(config, "augment", "test_time")
         save_network(load_network(run.model), shipped.model, view or "none", half=True)
         shutil.copy(run.config, shipped.config)  # names the split that validated
         shutil.copy(run.environment, shipped.environment)

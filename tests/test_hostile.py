@@ -305,6 +305,19 @@ def test_a_hostile_run_ends_in_one_line(capfd, stage, change):
     assert_one_line(capfd, [stage, "run=run", *(CPU if stage == "evaluate" else CPU[::2])])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("change", RUNS.values(), ids=RUNS)
+def test_a_hostile_run_teaches_or_is_refused_in_one_line(capfd, change):
+    change()
+    status = main(["train", *TINY, "distillation.teachers=[run]", "hydra.run.dir=out"])
+    out, err = capfd.readouterr()
+    assert status in (0, 1)
+    assert "Traceback" not in out + err
+    assert err.count("\n") <= 1
+    assert "hunter2" not in out + err
+    assert not Path("owned").exists()
+
+
 @pytest.mark.parametrize("change", RUNS.values(), ids=RUNS)
 def test_a_hostile_run_is_compared_or_named_and_left_out(capfd, change):
     change()

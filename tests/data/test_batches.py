@@ -23,7 +23,7 @@ MIRROR = RandomTransforms(flip=1.0)  # what it changes can still be recognised
 SHAKE = RandomTransforms(rotation=20, zoom=0.1, brightness=0.2)
 
 
-def train_batches(batch_size=7, seed=0, rows=ROWS, store=STORE, **augmentation):
+def train_batches(batch_size=7, seed=0, rows=ROWS, store=STORE, given=None, **augmentation):
     return TrainBatches(
         torch.from_numpy(store.images),
         torch.from_numpy(store.labels),
@@ -32,6 +32,7 @@ def train_batches(batch_size=7, seed=0, rows=ROWS, store=STORE, **augmentation):
         batch_size,
         seed,
         torch.device("cpu"),
+        **(given or {}),
     )
 
 
@@ -250,6 +251,20 @@ def test_mixup_blends_rows_of_the_batch_and_their_labels():
         shares = among.T @ own  # so much of each class is in the image
         assert torch.allclose(shares, after.labels, atol=1e-3)
     assert any(not torch.equal(b.images, a.images) for b, a in zip(plain, mixed, strict=True))
+
+
+@pytest.mark.parametrize("share", [(0, 1), (1, 2)])
+@pytest.mark.parametrize("mixup", [0.0, 0.4])
+def test_soft_labels_go_with_their_images_as_labels_do(mixup, share):
+    plan = {"extra": {"fear": 5}, "transforms": SHAKE, "apply_to": "all", "mixup": mixup}
+    given = {"crop": 40, "share": share}
+    one_hot = torch.eye(7)[torch.from_numpy(STORE.labels[ROWS])]
+    hard = train_batches(6, given=given, **plan)
+    soft = train_batches(6, given={**given, "soft_labels": one_hot}, **plan)
+    for batch, other in zip(islice(forever(hard), 12), islice(forever(soft), 12), strict=True):
+        assert torch.equal(batch.images, other.images)
+        labels = batch.labels if mixup else torch.eye(7)[batch.labels]
+        assert torch.equal(labels, other.labels)
 
 
 def test_transforms_leave_the_store_as_it_was():

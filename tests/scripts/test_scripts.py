@@ -135,3 +135,18 @@ def test_what_no_commit_holds_is_not_shipped(trained, commit):
     assert done.stderr.startswith("ferlab: outputs/tiny was trained by code that no commit holds")
     assert done.stderr.count("\n") == 1
     assert not Path("weights").exists()
+
+
+def test_what_learned_from_a_network_that_no_commit_holds_is_not_shipped(trained):
+    assert (
+        main(
+            ["train", *TINY, "distillation.teachers=[outputs/tiny]", "hydra.run.dir=outputs/pupil"]
+        )
+        == 0
+    )
+    environment = Path("outputs/pupil", "environment.json")
+    write_json(environment, {**read_json(environment), "commit": "a" * 40})
+    done = ship("outputs/pupil", "tiny")
+    assert done.returncode == 1
+    assert "learned from outputs/tiny, which no commit holds" in done.stderr
+    assert not Path("weights").exists()

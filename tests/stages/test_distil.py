@@ -1,20 +1,28 @@
 """Trainings whose labels are in part what trained networks make of the images."""
 
 import csv
-import json
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import yaml
 from conftest import TINY, Outcome
 from interruptions import PowerCut, at_batch, cut_power
+from omegaconf import OmegaConf
 
 from ferlab.cli import main
 from ferlab.emotions import EMOTIONS
+from ferlab.learning.classifier import EmotionClassifier
 from ferlab.networks.files import load_network, save_network
+from ferlab.runs import RunFolder
+from ferlab.stages.compose import make_data
+from ferlab.stages.distil import Teachers
 
-OWN_WAY = "distillation.share=1"
+HAPPY = EMOTIONS.index("happy")
+ALL_OF_IT = "distillation.share=1"
 
 
 @pytest.fixture
@@ -30,56 +38,65 @@ def happy(teacher):
     """The folder of a network alone, to which every face is happy."""
     network = load_network(teacher / "model")
     network.output.weight.data.zero_()
-    network.output.bias.data[EMOTIONS.index("happy")] = 20.0
+    network.output.bias.data[HAPPY] = 20.0
     save_network(network, Path("happy"))
     return Path("happy")
 
 
-def accuracies(folder):
-    with (folder / "history.csv").open(newline="") as file:
-        return [float(row["train/accuracy"]) for row in csv.DictReader(file)]
+def history(folder, column):
+    with (Path(folder) / "history.csv").open(newline="") as file:
+        return [float(row[column]) for row in csv.DictReader(file)]
+
+
+def named(*folders):
+    return f"distillation.teachers=[{','.join(map(str, folders))}]"
 
 
 def test_a_network_learns_what_its_teacher_says(happy, train):
-    status, out, err = train(
-        f"distillation.teachers=[{happy}]", OWN_WAY, "optimizer.lr=0.01", "hydra.run.dir=run"
-    )
+    status, out, err = train(named(happy), ALL_OF_IT, "optimizer.lr=0.01", "hydra.run.dir=run")
     assert status == 0, err
     assert "teacher happy labels the train images" in out
-    predictions = np.load("run/predictions.npz", allow_pickle=False)
-    predicted = predictions["val_probabilities"].argmax(axis=1)
-    assert set(predicted) == {EMOTIONS.index("happy")}
+    assert history("run", "train/accuracy")[-1] == 1.0  # of labels that are happy, every one
 
 
-def test_what_validates_and_tests_keeps_its_labels(happy, train):
-    train(f"distillation.teachers=[{happy}]", OWN_WAY, "hydra.run.dir=run")
-    predictions = np.load("run/predictions.npz", allow_pickle=False)
-    for split in ("val", "test"):
-        for label, name in zip(
-            predictions[f"{split}_labels"], predictions[f"{split}_names"], strict=True
-        ):
-            assert EMOTIONS[label] in name
-
-
-def test_several_teachers_count_alike(happy, teacher, train):
-    for name, teachers in {"one": f"[{happy},{teacher}]", "other": f"[{teacher},{happy}]"}.items():
-        assert train(f"distillation.teachers={teachers}", f"hydra.run.dir={name}")[0] == 0
-    assert accuracies(Path("one")) == pytest.approx(accuracies(Path("other")), abs=1e-6)
-
-
-def test_labels_are_softened_before_images_are_mixed(happy, train):
-    status, _, err = train(
-        f"distillation.teachers=[{happy}]", OWN_WAY, "augment.mixup=0.4", "hydra.run.dir=run"
-    )
+def test_what_validates_keeps_its_labels(happy, train):
+    status, _, err = train(named(happy), ALL_OF_IT, "optimizer.lr=0.01", "hydra.run.dir=run")
     assert status == 0, err
-    assert accuracies(Path("run"))[-1] > 0.5  # of labels that are happy, every one
+    predictions = np.load("run/predictions.npz", allow_pickle=False)
+    assert set(predictions["val_probabilities"].argmax(axis=1)) == {HAPPY}
+    true = float((predictions["val_labels"] == HAPPY).mean())
+    assert 0 < true < 1
+    assert history("run", "val/accuracy")[-1] == pytest.approx(true)
+
+
+def test_teachers_without_a_share_change_nothing(teacher, happy, train):
+    status, _, err = train(named(teacher, happy), "distillation.share=0", "hydra.run.dir=run")
+    assert status == 0, err
+    for column in ("train/loss", "train/accuracy", "val/loss", "val/accuracy"):
+        assert history("run", column) == pytest.approx(history(teacher, column), rel=1e-4)
+
+
+def test_a_soft_label_is_the_mean_of_what_the_teachers_say_of_its_image(happy, teacher):
+    recorded = yaml.safe_load((teacher / "config.yaml").read_text())
+    recorded["distillation"] = {"teachers": [str(teacher), str(happy)], "share": 0.6}
+    config = OmegaConf.create(recorded)
+    data = make_data(config)
+    Teachers(config, RunFolder(Path("run"))).label(data, config)
+
+    rows = data.train_and_val_rows[0]
+    images = torch.from_numpy(data.store.images[rows]).float() / 255
+    with torch.no_grad():
+        said = [load_network(place)(images).softmax(dim=1) for place in (teacher / "model", happy)]
+    own = torch.eye(7)[torch.from_numpy(data.store.labels[rows])]
+    expected = 0.4 * own + 0.6 * (said[0] + said[1]) / 2
+    assert torch.allclose(data.soft_labels, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("batch", [0, 3])
 def test_a_training_that_was_cut_off_goes_on_as_if_nothing_had_happened(
     teacher, train, monkeypatch, batch
 ):
-    command = (f"distillation.teachers=[{teacher}]", "checkpoint.every=1 batches")
+    command = (named(teacher), "checkpoint.every=1 batches")
     train(*command, "hydra.run.dir=whole")
     at_batch(monkeypatch, 1, batch, cut_power)
     with pytest.raises(PowerCut):
@@ -91,29 +108,84 @@ def test_a_training_that_was_cut_off_goes_on_as_if_nothing_had_happened(
 def test_a_training_does_not_go_on_with_another_teacher_of_the_same_name(
     happy, teacher, train, monkeypatch
 ):
-    command = (f"distillation.teachers=[{happy}]", "hydra.run.dir=run")
     at_batch(monkeypatch, 1, 0, cut_power)
     with pytest.raises(PowerCut):
-        train(*command)
+        train(named(happy), "hydra.run.dir=run")
     shutil.rmtree(happy)
     shutil.copytree(teacher / "model", happy)
-    status, _, err = train(*command)
+    status, _, err = train(named(happy), "hydra.run.dir=run")
     assert status == 1
     assert "run was begun with other teachers" in err
 
 
+def test_a_signal_while_teachers_label_ends_it_with_the_command_that_goes_on(
+    teacher, train, monkeypatch
+):
+    predict_step = EmotionClassifier.predict_step
+
+    def signalled(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        return predict_step(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EmotionClassifier, "predict_step", signalled)
+        status, _, err = train(named(teacher), "hydra.run.dir=run")
+    assert status == 130
+    assert "ferlab: stopped by SIGINT; go on with: ferlab train " in err
+    assert train(named(teacher), "hydra.run.dir=run")[0] == 0
+
+
 def test_the_folder_of_a_sweep_stands_for_all_its_runs(train):
-    assert train("-m", "seed=0,1", "hydra.sweep.dir=sweep")[0] == 0
-    status, out, err = train("distillation.teachers=[sweep]", "hydra.run.dir=run")
+    same_faces = "data.source.seed=0"
+    assert train("-m", "seed=0,1", same_faces, "hydra.sweep.dir=sweep")[0] == 0
+    status, out, err = train("distillation.teachers=[sweep]", same_faces, "hydra.run.dir=run")
     assert status == 0, err
     assert out.count("labels the train images") == 2
 
 
-def test_a_search_trains_its_trials_so_too(happy, capfd):
-    overrides = (f"distillation.teachers=[{happy}]", OWN_WAY, "tune.trials=1", "tune.startup=1")
-    assert main(["tune", *TINY, *overrides, "hydra.run.dir=tune"]) == 0
-    metrics = json.loads(Path("tune/metrics.json").read_text())
-    assert metrics["val/accuracy"] == pytest.approx(2 / 13)  # 13 images, 2 of them happy
+def test_an_older_run_of_the_same_split_teaches_too(teacher, train):
+    config = yaml.safe_load((teacher / "config.yaml").read_text())
+    del config["data"]["split_seed"], config["distillation"]  # its split followed its seed, 0
+    (teacher / "config.yaml").write_text(yaml.safe_dump(config))
+    assert train(named(teacher), "hydra.run.dir=run")[0] == 0
+
+
+def test_an_older_training_goes_on_without_teachers(train, monkeypatch):
+    at_batch(monkeypatch, 1, 0, cut_power)
+    with pytest.raises(PowerCut):
+        train("hydra.run.dir=run")
+    config = yaml.safe_load(Path("run/config.yaml").read_text())
+    del config["distillation"]
+    Path("run/config.yaml").write_text(yaml.safe_dump(config))
+    assert main(["train", "resume=run"]) == 0
+
+
+def test_of_weights_alone_it_is_said_that_nobody_knows_what_validated_them(happy, train):
+    for split_seed, said in (("0", False), ("1", True)):
+        _, out, _ = train(named(happy), f"data.split_seed={split_seed}", "hydra.run.dir=run")
+        assert ("happy does not tell which images validated it" in out) is said
+        shutil.rmtree("run")
+
+
+def test_a_search_labels_once_and_trains_its_trials_so(happy, teacher, capfd):
+    command = [named(happy), ALL_OF_IT, "tune.startup=1", "tune.pruner=none"]
+    command += ["tune.space.data.batch_size=null", "hydra.run.dir=tune"]
+    command += ["tune.space.optimizer.lr.low=0.01", "tune.space.optimizer.lr.high=0.02"]
+    assert main(["tune", *TINY, *command, "tune.trials=3"]) == 0
+    assert capfd.readouterr().out.count("labels the train images") == 1
+    with Path("tune/trials.csv").open(newline="") as file:
+        found = [float(row["val/accuracy"]) for row in csv.DictReader(file)]
+    labels = np.load(teacher / "predictions.npz", allow_pickle=False)["val_labels"]
+    assert found == pytest.approx([(labels == HAPPY).mean()] * 3)
+
+
+def test_a_search_does_not_go_on_with_another_teacher_of_the_same_name(happy, teacher, capfd):
+    command = ["tune", *TINY, named(happy), "trainer.max_epochs=1", "hydra.run.dir=tune"]
+    assert main([*command, "tune.trials=1"]) == 0
+    shutil.rmtree(happy)
+    shutil.copytree(teacher / "model", happy)
+    assert main([*command, "tune.trials=2"]) == 1
+    assert "tune was begun with other teachers" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -124,22 +196,39 @@ def test_a_search_trains_its_trials_so_too(happy, capfd):
         (["distillation.teachers=teacher"], "must be a list of folders; got 'teacher'"),
         (["distillation.teachers=[1]"], "must be a list of folders; got [1]"),
         (["distillation.teachers=[teacher]", "distillation.share=1.5"], "distillation.share must"),
+        (["~distillation.share"], "distillation.share must"),
+        (["distillation=5"], "distillation must have teachers and share; got 5"),
+        (["+distillation.temperature=2"], "distillation has no 'temperature'"),
         (["distillation.teachers=[teacher]", "data.split_seed=1"], "data.split_seed=0"),
-        (["distillation.teachers=[teacher]", "data.val_fraction=0.2"], "data.val_fraction=0.1"),
+        (["distillation.teachers=[teacher/model]", "data.split_seed=1"], "data.split_seed=0"),
+        (["distillation.teachers=[teacher]", "data.limit=70"], "with data.limit=null, so it may"),
+        (["distillation.teachers=[teacher]", "data.size=210"], "was trained on other data"),
     ],
 )
-def test_a_mistake_is_one_line_before_any_image_is_read(teacher, train, overrides, said):
+def test_a_mistake_is_one_line_and_leaves_no_folder(teacher, train, overrides, said):
     status, out, err = train(*overrides, "hydra.run.dir=run")
     assert status == 1
-    assert err.startswith("ferlab: distillation.")
+    assert err.startswith("ferlab: distillation")
     assert said in err
     assert err.count("\n") == 1
-    assert "data:" not in out
+    assert "epoch" not in out
     assert not Path("run").exists()
 
 
-def test_a_folder_that_holds_no_network_is_no_teacher(train):
-    Path("empty").mkdir()
-    status, _, err = train("distillation.teachers=[empty]")
+DAMAGE = {
+    "no network": lambda folder: shutil.rmtree(folder / "model"),
+    "half of the weights": lambda folder: (folder / "model/model.safetensors").write_bytes(b"1"),
+    "no configuration of a run": lambda folder: (folder / "config.yaml").write_text("a: 1\n"),
+    "data of no kind": lambda folder: (folder / "config.yaml").write_text("data: 7\nseed: 0\n"),
+    "no environment": lambda folder: (folder / "environment.json").write_text("["),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_teacher_is_one_line_and_leaves_no_folder(teacher, train, damage):
+    damage(teacher)
+    status, _, err = train(named(teacher), "hydra.run.dir=run")
     assert status == 1
-    assert err.startswith("ferlab: distillation.teachers: run=empty is not a run")
+    assert err.startswith("ferlab: distillation.teachers: ")
+    assert err.count("\n") == 1
+    assert not Path("run").exists()

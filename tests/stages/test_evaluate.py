@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import TINY
-from faces import make_tree
+from faces import make_csv, make_store, make_tree
 
 from ferlab.cli import main
 from ferlab.learning.classifier import EmotionClassifier
@@ -140,6 +140,15 @@ def test_a_model_alone_is_judged_on_the_data_that_are_named(runs, evaluate, tmp_
     assert not any(name.startswith("val") for name in metrics_in("out"))  # its split is not known
 
 
+def test_a_model_alone_is_judged_where_there_are_no_training_images(runs, evaluate):
+    header, *lines = make_csv(Path("all.csv"), make_store(2)).read_text().splitlines()
+    public = [line for line in lines if line.endswith("PublicTest")]
+    Path("public.csv").write_text("\n".join([header, *public]))
+    status, err = evaluate("run=outputs/train/one/model", "data.root=public.csv")
+    assert status == 0, err
+    assert metrics_in("out")["test/images"] == len(public)
+
+
 def test_a_model_alone_is_judged_by_the_views_that_it_was_trained_for(runs, evaluate, train):
     make_tree(Path("faces"))
     train(*named("third"), "augment.test_time=flip")
@@ -239,8 +248,8 @@ def test_a_signal_ends_it_in_one_line_and_the_same_command_begins_anew(runs, eva
         patch.setattr(EmotionClassifier, "predict_step", signalled)
         status, err = evaluate("run=one")
     assert status == 130
-    assert err.startswith("ferlab: stopped by SIGTERM; go on with: ferlab evaluate ")
-    assert err.count("\n") == 1
+    assert "\nSIGTERM: once more stops at once\n" in err
+    assert "\nferlab: stopped by SIGTERM; go on with: ferlab evaluate " in err
     assert not Path("out").exists()
     assert evaluate("run=one")[0] == 0
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

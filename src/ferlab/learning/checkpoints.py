@@ -4,12 +4,8 @@ import logging
 import math
 import os
 import re
-import signal
-import threading
 import time
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
@@ -19,6 +15,7 @@ from ferlab.data.datamodule import FaceDataModule
 from ferlab.files import replacing
 from ferlab.learning.callbacks import BestWeights, Divergence
 from ferlab.learning.classifier import EmotionClassifier
+from ferlab.learning.signals import Signals
 from ferlab.learning.tensors import is_whole
 
 log = logging.getLogger(__name__)
@@ -57,8 +54,7 @@ class Checkpoints(Callback):
         self._written = 0.0
         self._batches_since = 0
         self._has_begun = self._has_ended = False
-        self._signal: signal.Signals | None = None
-        self._handlers_before: dict[signal.Signals, Any] = {}
+        self._signals = Signals("saving first")
 
     def fit(self, trainer: L.Trainer, module: EmotionClassifier, data: FaceDataModule) -> None:
         """Train, from the newest checkpoint that is whole where there is any.
@@ -96,9 +92,7 @@ class Checkpoints(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._written = time.monotonic()
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._handlers_before[number] = signal.signal(number, self._on_signal)
+        self._signals.listen()
 
     def on_train_batch_end(
         self,
@@ -113,7 +107,7 @@ class Checkpoints(Callback):
         if trainer.is_last_batch:
             return
         due = (
-            self._signal is not None
+            bool(self._signals.received)
             or self._batches_since >= self._batches
             or time.monotonic() - self._written >= self._seconds
         )
@@ -132,7 +126,7 @@ class Checkpoints(Callback):
         self._write_best(trainer)
         self._write(trainer)
         self._previous.unlink(missing_ok=True)
-        self._restore_handlers()
+        self._signals.restore()
         if signalled := self._signalled(trainer):
             raise Interrupted(f"stopped by {signalled} at the end of the training")
 
@@ -143,7 +137,7 @@ class Checkpoints(Callback):
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        self._restore_handlers()
+        self._signals.restore()
 
     def _write(self, trainer: L.Trainer) -> None:
         self._divergence.check(trainer)
@@ -165,21 +159,10 @@ class Checkpoints(Callback):
 
     def _signalled(self, trainer: L.Trainer) -> str:
         """Return the name of the signal that has reached any of the processes; else empty."""
-        if not trainer.strategy.reduce_boolean_decision(self._signal is not None, all=False):
+        received = self._signals.received
+        if not trainer.strategy.reduce_boolean_decision(bool(received), all=False):
             return ""
-        return (self._signal or signal.SIGTERM).name
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._signal = signal.Signals(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        # Not through the log, which may be in the middle of a line.
-        os.write(2, f"\n{self._signal.name}: saving first; once more stops at once\n".encode())
-
-    def _restore_handlers(self) -> None:
-        for number, handler in self._handlers_before.items():
-            signal.signal(number, handler)
-        self._handlers_before = {}
+        return received or "SIGTERM"
 
 
 def _parse_every(text: object) -> tuple[float, float]:

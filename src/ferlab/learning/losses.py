@@ -34,6 +34,8 @@ class Loss(nn.Module):
     def balance(self, class_counts: ArrayLike) -> None:
         """Set the weights from the rows per class of an epoch, (7,), where they are balanced.
 
+        Rows count as what they are labelled, whatever soft labels say.
+
         The weight of a class with n of N rows is N / 7n; of a class without rows, 1.
         """
         if self.class_weights == "balanced":

@@ -1,18 +1,14 @@
 """What a search hears of a trial's training, and what a signal tells it."""
 
 import math
-import os
-import signal
-import threading
-from types import FrameType
-from typing import Any
 
 import lightning as L
 import optuna
 from lightning.pytorch.callbacks import Callback
 
-from ferlab.checks import FerlabError, Interrupted
+from ferlab.checks import FerlabError
 from ferlab.learning.metrics import MONITORS
+from ferlab.learning.signals import Signals
 
 
 class EpochReport(Callback):
@@ -47,44 +43,25 @@ class EpochReport(Callback):
 class StopOnSignal(Callback):
     """SIGINT and SIGTERM end a training between two batches; a second signal ends the process.
 
-    A context: within it a signal is kept until `check` is called, for an exception that is raised
-    anywhere may be lost in a destructor.
+    A context: within it a signal is kept until `check` is called.
     """
 
     def __init__(self) -> None:
-        self._signal: signal.Signals | None = None
-        self._before: dict[signal.Signals, Any] = {}
+        self._signals = Signals()
 
     def __enter__(self) -> "StopOnSignal":
-        if threading.current_thread() is threading.main_thread():
-            self._before = {
-                number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)
-            }
-            self._listen()
+        self._signals.listen()
         return self
 
     def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        self._signals.restore()
 
     def check(self) -> None:
         """Raise Interrupted where a signal has come."""
-        if self._signal:
-            raise Interrupted(f"stopped by {self._signal.name}; the trials that ended are kept")
+        self._signals.check("; the trials that ended are kept")
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if not self._signal:
-            self._listen()  # again: Lightning has put its own in place of it
+        self._signals.listen()  # again: Lightning has put its own in place of it
 
     def on_train_batch_end(self, *arguments: object) -> None:
         self.check()
-
-    def _listen(self) -> None:
-        for number in self._before:
-            signal.signal(number, self._on_signal)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._signal = signal.Signals(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.write(2, f"\n{self._signal.name}: once more stops at once\n".encode())

@@ -1,123 +1,195 @@
 """Training labels softened by the trained networks that a configuration names as teachers."""
 
+import hashlib
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 
-from ferlab.checks import FerlabError, check_number
+from ferlab.checks import FerlabError, check_keys, check_number
 from ferlab.data.datamodule import FaceDataModule
+from ferlab.files import read_yaml
 from ferlab.finding import find_runs, model_folder
 from ferlab.instantiate import conf_folder, plain
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.distillation import soften
 from ferlab.learning.trainer import make_trainer
-from ferlab.networks.files import DESCRIPTION, load_network, read_description
-from ferlab.reporting import results
+from ferlab.networks.files import DESCRIPTION, WEIGHTS, load_network, read_description
 from ferlab.runs import RunFolder
 from ferlab.stages.predict import predict
 
 log = logging.getLogger(__name__)
 
 
-class Teacher(NamedTuple):
-    """A trained network.
-
-    Attributes:
-        place: the folder of its weights.
-        test_time: what its predictions are averaged over.
-        sha256: of its weights, in hex.
-    """
-
-    place: Path
-    test_time: str
-    sha256: str
-
-
-def find_teachers(config: DictConfig) -> list[Teacher]:
-    """Return the networks that `distillation.teachers` names, none where it names none.
+class Teachers:
+    """The networks that `distillation.teachers` names; none where it names none.
 
     A folder is looked for where ferlab was started, then in its checkout.
 
+    Args:
+        config: train's.
+        folder: of the run, or the search, that learns from them.
+
     Raises:
-        FerlabError: one is no folder with a network, or was trained on images that validate here.
+        FerlabError: one is no folder with a sound network, or was trained on images that validate
+            here.
     """
-    values = plain(config)
-    distillation = values.get("distillation") or {"teachers": []}  # older runs have none
-    named = distillation["teachers"]
+
+    def __init__(self, config: DictConfig, folder: RunFolder) -> None:
+        values = plain(config)
+        named = _parse(values.get("distillation"))
+        self._members = [member for name in named for member in _find(name, values)]
+        self._config = config
+        self._folder = folder
+        self._rows: NDArray[np.int64] | None = None
+        self._probabilities = torch.empty(0)  # the mean of theirs for these rows
+
+    @property
+    def fixed(self) -> dict[str, str]:
+        """What a run folder records of them: their weights must stay the same."""
+        digests = ", ".join(member.weights for member in self._members)
+        return {"teachers": digests} if digests else {}
+
+    def check_data(self, data: FaceDataModule) -> None:
+        """Raise FerlabError where one was trained on other data, which nobody split as these."""
+        for member in self._members:
+            if member.data not in ("", data.store.digest):
+                raise FerlabError(
+                    f"distillation.teachers: {member.name} was trained on other data, so it may "
+                    "have seen what validates here; train it anew on these"
+                )
+
+    def label(self, data: FaceDataModule, config: DictConfig) -> None:
+        """Give the train images soft labels; where there is no teacher they keep their own.
+
+        Args:
+            data: gets them.
+            config: says what share of each label is the mean of the teachers' probabilities.
+        """
+        if not self._members:
+            return
+        rows = data.train_and_val_rows[0]
+        if self._rows is None or not np.array_equal(self._rows, rows):
+            self._probabilities = torch.stack(list(self._predict(data))).mean(dim=0)
+            self._rows = rows
+        labels, share = torch.from_numpy(data.store.labels[rows]), config.distillation.share
+        data.soft_labels = soften(labels, self._probabilities, share)
+
+    def _predict(self, data: FaceDataModule) -> Iterator[torch.Tensor]:
+        """Yield each one's probabilities for the train images: float32 (N, 7)."""
+        trainer = make_trainer(
+            self._folder.path,
+            accelerator=self._config.trainer.accelerator,
+            precision=self._config.trainer.precision,
+            progress_bar=self._config.trainer.progress_bar,
+        )
+        for member in self._members:
+            test_time = member.classifier.test_time
+            log.info("teacher %s labels the train images, test time: %s", member.name, test_time)
+            predicted = predict(trainer, member.classifier, data, "train")
+            yield torch.from_numpy(predicted.probabilities)
+
+
+class _Teacher(NamedTuple):
+    """A trained network.
+
+    Attributes:
+        name: its folder's.
+        classifier: predicts with it, in the views that its description names.
+        weights: SHA-256 of its file of weights, in hex.
+        data: the digest of the store that it was trained on; empty where nobody knows.
+    """
+
+    name: str
+    classifier: EmotionClassifier
+    weights: str
+    data: str
+
+
+def _parse(distillation: object) -> list[str]:
+    """Return the names of the teachers in a configuration; older runs have no such section.
+
+    Raises:
+        FerlabError: a value cannot be.
+    """
+    if distillation is None:
+        return []
+    if not isinstance(distillation, Mapping):
+        raise FerlabError(f"distillation must have teachers and share; got {distillation!r}")
+    check_keys("distillation", distillation, ("teachers", "share"))
+    check_number("distillation.share", distillation.get("share"), at_least=0, at_most=1)
+    named = distillation.get("teachers")
     if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
         raise FerlabError(f"distillation.teachers must be a list of folders; got {named!r}")
-    if named:
-        check_number("distillation.share", distillation["share"], at_least=0, at_most=1)
-    teachers = []
-    for name in named:
-        # Shipped recipes name shipped weights. `latest` would be another run tomorrow.
-        places = [place for place in (Path(name), conf_folder().parent / name) if place.is_dir()]
-        if not places:
-            raise FerlabError(
-                f"distillation.teachers: there is no folder {name}; name those of finished "
-                "trainings, or, in a checkout of ferlab, of its weights"
-            )
-        try:
-            runs = find_runs(str(places[0]))
-        except FerlabError as error:
-            raise FerlabError(f"distillation.teachers: {error}") from error
-        for run in runs:
-            _check_split(run, values)
+    return named
+
+
+def _find(name: str, values: Mapping[str, Any]) -> Iterator[_Teacher]:
+    """Yield the network in this folder, or those of a sweep's folder."""
+    # Shipped recipes name shipped weights. `latest` would be another run tomorrow.
+    places = [place for place in (Path(name), conf_folder().parent / name) if place.is_dir()]
+    if not places:
+        raise FerlabError(
+            f"distillation.teachers: there is no folder {name}; name those of finished trainings, "
+            "or, in a checkout of ferlab, of its weights"
+        )
+    try:
+        for run in find_runs(str(places[0])):
             place = model_folder(run)
             assert place is not None  # a run that was found has one
-            description = read_description(place / DESCRIPTION)
-            teachers.append(Teacher(place, description.test_time, str(description.sha256)))
-    return teachers
+            views = read_description(place / DESCRIPTION).test_time
+            yield _Teacher(
+                name=os.path.relpath(run.path),
+                classifier=EmotionClassifier(load_network(place), test_time=views),
+                weights=hashlib.sha256((place / WEIGHTS).read_bytes()).hexdigest(),
+                data=_check_split(run, values),
+            )
+    except FerlabError as error:
+        raise FerlabError(f"distillation.teachers: {error}") from error
 
 
-def distil(
-    config: DictConfig, teachers: list[Teacher], folder: RunFolder, data: FaceDataModule
-) -> None:
-    """Give the train images soft labels, in part the mean of the teachers' probabilities."""
-    if not teachers:
-        return
-    trainer = make_trainer(
-        folder.path,
-        accelerator=config.trainer.accelerator,
-        precision=config.trainer.precision,
-        progress_bar=config.trainer.progress_bar,
-    )
-    predictions = []
-    for teacher in teachers:
-        name = os.path.relpath(teacher.place)
-        log.info("teacher %s labels the train images, test time: %s", name, teacher.test_time)
-        classifier = EmotionClassifier(load_network(teacher.place), test_time=teacher.test_time)
-        predictions.append(predict(trainer, classifier, data, "train"))
-    mean = results.average(predictions)
-    data.soft_labels = soften(
-        torch.from_numpy(mean.labels),
-        torch.from_numpy(mean.probabilities),
-        config.distillation.share,
-    )
+def _check_split(run: RunFolder, values: Mapping[str, Any]) -> str:
+    """Return the digest of the data that a network was trained on; empty of weights alone.
 
-
-def _check_split(run: RunFolder, values: Mapping[str, Any]) -> None:
-    """Raise FerlabError where a run validated on other images; of weights alone nobody knows."""
-    if not run.config.exists():
-        return
-    there, here = _split(run.recorded_config()), _split(values)
+    Raises:
+        FerlabError: other images validated there than here.
+    """
+    here = _split(values)
+    origin = next((one for one in (run, RunFolder(run.path.parent)) if one.config.exists()), None)
+    if origin is None:
+        shipped = read_yaml(conf_folder() / "data/fer2013.yaml")
+        if here != _split({"data": shipped, "seed": 0}):
+            log.warning(
+                "%s does not tell which images validated it, and ferlab's own weights were "
+                "validated on others than these: it may flatter this validation",
+                os.path.relpath(run.path),
+            )
+        return ""
+    try:
+        there = _split(origin.recorded_config())
+    except (KeyError, TypeError, AttributeError) as error:
+        raise FerlabError(f"{origin.config} is not the configuration of a run ({error})") from error
     for key, value in here.items():
         if there[key] != value:
+            was, wanted = ("null" if one is None else one for one in (there[key], value))
             raise FerlabError(
-                f"distillation.teachers: {run.path} was trained with {key}={there[key]}, so it may "
-                f"have seen what validates here; train it anew with {key}={value}"
+                f"{run.path} was trained with {key}={was}, so it may have seen what validates "
+                f"here; train it anew with {key}={wanted}"
             )
+    return str(origin.recorded_environment().get("data", ""))
 
 
 def _split(values: Mapping[str, Any]) -> dict[str, object]:
-    """Return what settles which images validate."""
+    """Return what settles which of the same images validate."""
     data = values["data"]
     keys = ("val_fraction", "split_seed", "twins", "blank", "limit")
     split = {f"data.{key}": data.get(key) for key in keys}
-    split["data.split_seed"] = data.get("split_seed", values["seed"])  # older runs' followed it
+    if "split_seed" not in data:  # of an older run the split followed the seed
+        split["data.split_seed"] = values["seed"]
     return split

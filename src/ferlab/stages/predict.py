@@ -1,17 +1,15 @@
 """A classifier's predictions for a split, as every stage that judges one needs them."""
 
-import contextlib
-import signal
-import threading
 from collections.abc import Iterator
 
 import lightning as L
 import torch
 from torch import Tensor
 
-from ferlab.checks import Interrupted
+from ferlab.data.batches import Batch, EvalBatches
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.learning.classifier import EmotionClassifier
+from ferlab.learning.signals import Signals
 from ferlab.reporting.results import Predictions
 
 
@@ -20,12 +18,14 @@ def predict(
 ) -> Predictions:
     """Return the classifier's predictions for `train`, `val` or `test`, in the store's order.
 
-    SIGTERM ends it: Interrupted is raised.
+    Raises:
+        Interrupted: SIGINT or SIGTERM came meanwhile.
     """
     data.trainer = trainer  # the images go where it computes
     rows = data.judged_rows(split)
-    with _ended_by_sigterm():
-        batches = trainer.predict(classifier, data.batches_of(rows))
+    with Signals() as signals:
+        batches = trainer.predict(classifier, _Stoppable(data.batches_of(rows), signals))
+        signals.check()  # the last batches were fetched before they were predicted
     assert batches is not None
     return Predictions(
         names=data.store.names[rows],
@@ -36,18 +36,17 @@ def predict(
     )
 
 
-@contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Raise Interrupted at SIGTERM, which Lightning by itself would note and predict on."""
-    if threading.current_thread() is not threading.main_thread():  # signals reach that one alone
-        yield
-        return
+class _Stoppable:
+    """Batches that end where a signal has come; Lightning would note SIGTERM and predict on."""
 
-    def end(*_: object) -> None:
-        raise Interrupted("stopped by SIGTERM")
+    def __init__(self, batches: EvalBatches, signals: Signals) -> None:
+        self._batches = batches
+        self._signals = signals
 
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self._batches:
+            yield batch
+            self._signals.check()

@@ -26,7 +26,7 @@ from ferlab.networks.files import save_network
 from ferlab.reporting import figures, results
 from ferlab.runs import RunFolder
 from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data
-from ferlab.stages.distil import distil, find_teachers
+from ferlab.stages.distil import Teachers
 from ferlab.stages.entry import run_stage
 from ferlab.stages.predict import predict
 from ferlab.stages.sweep import own_values
@@ -56,7 +56,7 @@ def train(config: DictConfig, folder: RunFolder) -> float:
 
     # What is wrong in the configuration is met here, before any image is read.
     classifier = make_classifier(config)
-    teachers = find_teachers(config)
+    teachers = Teachers(config, folder)
     data = make_data(config, classifier.network.input_size)
     history, best = History(folder.history), BestWeights(config.monitor)
     divergence = Divergence(folder.last_checkpoint)
@@ -70,12 +70,13 @@ def train(config: DictConfig, folder: RunFolder) -> float:
     log.info("device  %s, precision %s", describe_device(trainer), trainer.precision)
     log.info("model   %s, %s parameters", config.model.name, f"{classifier.n_parameters:,}")
     log.info("%s", _describe_splits(data))
+    teachers.check_data(data)
     if trainer.is_global_zero:  # of several processes the first one writes
         folder.open(
             values,
             {
                 "data": data.store.digest,
-                **({"teachers": ", ".join(one.sha256 for one in teachers)} if teachers else {}),
+                **teachers.fixed,
                 "accelerator": trainer.strategy.root_device.type,
                 "precision": trainer.precision,
             },
@@ -88,7 +89,7 @@ def train(config: DictConfig, folder: RunFolder) -> float:
     # Where the best weights lie, the training had ended; what comes after it had not.
     has_ended = folder.best_checkpoint.exists() and best.read(folder.best_checkpoint, classifier)
     if not (has_ended and history.read(trainer)):
-        distil(config, teachers, folder, data)
+        teachers.label(data, config)
         classifier.loss.balance(data.epoch_class_counts())
         checkpoints.fit(trainer, classifier, data)
     best.restore(classifier)

@@ -30,7 +30,7 @@ from ferlab.search.epochs import EpochReport, StopOnSignal
 from ferlab.search.space import parse_space
 from ferlab.search.study import Search, make_pruner, n_begun
 from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data
-from ferlab.stages.distil import distil, find_teachers
+from ferlab.stages.distil import Teachers
 from ferlab.stages.entry import run_stage
 from ferlab.stages.recipe import write_recipe
 
@@ -64,16 +64,18 @@ def tune(config: DictConfig, folder: RunFolder) -> float:
         config.tune.pruner, config.tune.startup, config.tune.warmup, config.trainer.max_epochs
     )
     classifier = make_classifier(config)
-    find_teachers(config)
+    teachers = Teachers(config, folder)
     data = make_data(config, classifier.network.input_size)
     trainer = make_configured_trainer(config, folder.path, [], [])
     log.info("device  %s, precision %s", describe_device(trainer), trainer.precision)
+    teachers.check_data(data)
     folder.open(
         values,
         {
             "data": data.store.digest,
             "accelerator": trainer.strategy.root_device.type,
             "precision": trainer.precision,
+            **teachers.fixed,
         },
         device=describe_device(trainer),
         shared=True,
@@ -81,7 +83,7 @@ def tune(config: DictConfig, folder: RunFolder) -> float:
     direction = MONITORS[config.monitor]
     search = Search(folder.path, space, direction, pruner, config.tune.startup, config.seed)
     with StopOnSignal() as stop:
-        objective = _Objective(config, folder, data.store, search, stop)
+        objective = _Objective(config, folder, data.store, teachers, search, stop)
         for trial in search.trials(n_trials, objective, meanwhile=stop.check):
             log.info("%s", describe_trial(trial, direction))
             gc.collect()  # Lightning's circles hold the network and its data
@@ -97,12 +99,14 @@ class _Objective:
         config: DictConfig,
         folder: RunFolder,
         store: ImageStore,
+        teachers: Teachers,
         search: Search,
         stop: StopOnSignal,
     ) -> None:
         self._config = config
         self._folder = folder
         self._store = store
+        self._teachers = teachers
         self._search = search
         self._stop = stop
         self._threads = torch.get_num_threads()
@@ -114,9 +118,9 @@ class _Objective:
         data = make_data(config, classifier.network.input_size, self._store)
         report = EpochReport(trial, config.monitor)
         trainer = make_configured_trainer(config, self._folder.path, [], [report, self._stop])
-        distil(config, find_teachers(config), self._folder, data)
         classifier.loss.balance(data.epoch_class_counts())
         try:
+            self._teachers.label(data, config)
             trainer.fit(classifier, datamodule=data)
         except torch.OutOfMemoryError as error:
             raise FerlabError("the device has not enough memory for it") from error
