@@ -1,4 +1,4 @@
-"""Trainings that are cut off, or meet an error, in the middle of a batch."""
+"""Trainings and predictions that are cut off, or meet an error, in the middle of a batch."""
 
 from collections.abc import Callable
 
@@ -28,3 +28,15 @@ def at_batch(
         return step(module, data, batch_idx)
 
     monkeypatch.setattr(EmotionClassifier, "training_step", step_with_action)
+
+
+def at_first_prediction(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:
+    """Call `action` once, in the first batch that a network predicts."""
+    predict_step = EmotionClassifier.predict_step
+
+    def step_with_action(*arguments):
+        monkeypatch.setattr(EmotionClassifier, "predict_step", predict_step)
+        action()
+        return predict_step(*arguments)
+
+    monkeypatch.setattr(EmotionClassifier, "predict_step", step_with_action)

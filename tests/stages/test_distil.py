@@ -10,12 +10,11 @@ import pytest
 import torch
 import yaml
 from conftest import TINY, Outcome
-from interruptions import PowerCut, at_batch, cut_power
+from interruptions import PowerCut, at_batch, at_first_prediction, cut_power
 from omegaconf import OmegaConf
 
 from ferlab.cli import main
 from ferlab.emotions import EMOTIONS
-from ferlab.learning.classifier import EmotionClassifier
 from ferlab.networks.files import load_network, save_network
 from ferlab.runs import RunFolder
 from ferlab.stages.compose import make_data
@@ -121,15 +120,8 @@ def test_a_training_does_not_go_on_with_another_teacher_of_the_same_name(
 def test_a_signal_while_teachers_label_ends_it_with_the_command_that_goes_on(
     teacher, train, monkeypatch
 ):
-    predict_step = EmotionClassifier.predict_step
-
-    def signalled(*arguments):
-        signal.raise_signal(signal.SIGINT)
-        return predict_step(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(EmotionClassifier, "predict_step", signalled)
-        status, _, err = train(named(teacher), "hydra.run.dir=run")
+    at_first_prediction(monkeypatch, lambda: signal.raise_signal(signal.SIGINT))
+    status, _, err = train(named(teacher), "hydra.run.dir=run")
     assert status == 130
     assert "ferlab: stopped by SIGINT; go on with: ferlab train " in err
     assert train(named(teacher), "hydra.run.dir=run")[0] == 0

@@ -10,9 +10,9 @@ import pytest
 import yaml
 from conftest import TINY
 from faces import make_csv, make_store, make_tree
+from interruptions import at_first_prediction
 
 from ferlab.cli import main
-from ferlab.learning.classifier import EmotionClassifier
 
 
 @pytest.fixture(scope="module")
@@ -238,15 +238,8 @@ def test_a_damaged_run_is_one_line_that_names_the_file(runs, evaluate, change):
 
 
 def test_a_signal_ends_it_in_one_line_and_the_same_command_begins_anew(runs, evaluate, monkeypatch):
-    predict_step = EmotionClassifier.predict_step
-
-    def signalled(*arguments):
-        signal.raise_signal(signal.SIGTERM)
-        return predict_step(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(EmotionClassifier, "predict_step", signalled)
-        status, err = evaluate("run=one")
+    at_first_prediction(monkeypatch, lambda: signal.raise_signal(signal.SIGTERM))
+    status, err = evaluate("run=one")
     assert status == 130
     assert "\nSIGTERM: once more stops at once\n" in err
     assert "\nferlab: stopped by SIGTERM; go on with: ferlab evaluate " in err

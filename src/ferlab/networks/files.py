@@ -67,7 +67,7 @@ def save_network(
     description = {
         **_describe(network.spec),
         "test_time": test_time,
-        "sha256": _digest(folder / WEIGHTS),
+        "sha256": digest_weights(folder),
     }
     write_text(
         folder / DESCRIPTION, yaml.safe_dump(description, sort_keys=False, allow_unicode=True)
@@ -89,7 +89,7 @@ def load_network(folder: Path) -> LayeredNetwork:
         description = read_description(folder / DESCRIPTION)
         network = LayeredNetwork(description.spec)
     weights = _read_weights(folder / WEIGHTS, network.state_dict())
-    if description.sha256 not in (None, _digest(folder / WEIGHTS)):
+    if description.sha256 not in (None, digest_weights(folder)):
         raise FerlabError(
             f"{folder / WEIGHTS} is damaged (its SHA-256 is not the one in {DESCRIPTION}); "
             "copy the folder again"
@@ -124,6 +124,12 @@ def read_description(file: Path) -> Description:
     return Description(spec, test_time, digest)
 
 
+def digest_weights(folder: Path) -> str:
+    """Return the SHA-256 of the weights in `folder`, in hex."""
+    with (folder / WEIGHTS).open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
 def _describe(spec: NetworkSpec) -> dict[str, Any]:
     return {
         "name": spec.name,
@@ -152,12 +158,6 @@ def _read_weights(file: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
         if there != wanted:
             raise FerlabError(f"{file} does not fit {DESCRIPTION}: {name} is {there}, not {wanted}")
     return weights
-
-
-def _digest(file: Path) -> str:
-    """Return the SHA-256 of a file in hex."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _kind(tensor: Tensor | None) -> str:

@@ -51,14 +51,18 @@ def make_data(
         batch_size=config.data.batch_size,
         eval_batch_size=config.data.eval_batch_size,
         val_fraction=config.data.val_fraction,
-        # Of an older run, which may be resumed, the split followed the seed.
-        split_seed=config.data.get("split_seed", config.seed),
+        split_seed=split_seed(config),
         twins=config.data.twins,
         blank=config.data.blank,
         limit=config.data.limit,
         crop=input_size if input_size < IMAGE_SIZE else None,
         seed=config.seed,
     )
+
+
+def split_seed(config: Mapping[str, Any]) -> Any:
+    """Return the seed of the split that a configuration names; an older run's followed its seed."""
+    return config["data"].get("split_seed", config["seed"])
 
 
 def make_configured_trainer(

@@ -1,6 +1,5 @@
 """Training labels softened by the trained networks that a configuration names as teachers."""
 
-import hashlib
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -20,8 +19,14 @@ from ferlab.instantiate import conf_folder, plain
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.distillation import soften
 from ferlab.learning.trainer import make_trainer
-from ferlab.networks.files import DESCRIPTION, WEIGHTS, load_network, read_description
+from ferlab.networks.files import (
+    DESCRIPTION,
+    digest_weights,
+    load_network,
+    read_description,
+)
 from ferlab.runs import RunFolder
+from ferlab.stages.compose import split_seed
 from ferlab.stages.predict import predict
 
 log = logging.getLogger(__name__)
@@ -147,7 +152,7 @@ def _find(name: str, values: Mapping[str, Any]) -> Iterator[_Teacher]:
             yield _Teacher(
                 name=os.path.relpath(run.path),
                 classifier=EmotionClassifier(load_network(place), test_time=views),
-                weights=hashlib.sha256((place / WEIGHTS).read_bytes()).hexdigest(),
+                weights=digest_weights(place),
                 data=_check_split(run, values),
             )
     except FerlabError as error:
@@ -188,8 +193,8 @@ def _check_split(run: RunFolder, values: Mapping[str, Any]) -> str:
 def _split(values: Mapping[str, Any]) -> dict[str, object]:
     """Return what settles which of the same images validate."""
     data = values["data"]
-    keys = ("val_fraction", "split_seed", "twins", "blank", "limit")
-    split = {f"data.{key}": data.get(key) for key in keys}
-    if "split_seed" not in data:  # of an older run the split followed the seed
-        split["data.split_seed"] = values["seed"]
-    return split
+    keys = ("val_fraction", "twins", "blank", "limit")
+    return {
+        **{f"data.{key}": data.get(key) for key in keys},
+        "data.split_seed": split_seed(values),
+    }

@@ -13,7 +13,7 @@ from ferlab.data.sources import fer2013
 from ferlab.finding import find_runs
 from ferlab.instantiate import check_recorded, instantiate, plain
 from ferlab.runs import RunFolder
-from ferlab.stages.compose import make_augmentation
+from ferlab.stages.compose import make_augmentation, split_seed
 
 
 def named_runs(config: DictConfig) -> list[RunFolder]:
@@ -60,8 +60,7 @@ def recorded_data(
             augmentation=make_augmentation(recorded["augment"]) if augmented else None,
             eval_batch_size=here.eval_batch_size,
             val_fraction=data["val_fraction"],
-            # Of an older run the split followed the seed.
-            split_seed=data.get("split_seed", recorded["seed"]),
+            split_seed=split_seed(recorded),
             twins=data["twins"],
             blank=data["blank"],
             limit=data["limit"],
