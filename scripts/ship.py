@@ -86,6 +86,9 @@ def describe(
         for text in map(str, origin.get("overrides", origin["command"]))  # older runs lack them
         if "=" in text and settles_result(text.split("=")[0]) and not text.startswith("hydra.")
     ]
+    kept = f"the best by validation, {trained['best_epoch']}"
+    if "val/accuracy" not in trained:
+        kept = "the last"
     size = (place / "model.safetensors").stat().st_size / 1e6
     return f"""# {place.name}
 
@@ -103,7 +106,7 @@ Trained on Training alone by
     git checkout {origin["commit"]}
     {shlex.join(["python", "train.py", *overrides])}
 
-in {trained["epochs"]} epochs, of which the best by validation, {trained["best_epoch"]}, is kept;
+in {trained["epochs"]} epochs, of which {kept} is kept;
 {origin["device"]}, {origin["precision"]}, torch {origin["packages"]["torch"]}.
 """
 

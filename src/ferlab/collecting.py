@@ -254,7 +254,8 @@ def _history(path: Path) -> list[dict[str, float]]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = [
-                {key: float(value) for key, value in row.items()} for row in csv.DictReader(file)
+                {key: float(value) for key, value in row.items() if value != ""}
+                for row in csv.DictReader(file)
             ]
     except (OSError, ValueError, TypeError):
         return []

@@ -135,8 +135,8 @@ def test_the_official_halves_are_told_apart():
         ({"seed": -1}, r"seed must be an integer >= 0; got -1"),
         ({"seed": 0.5}, r"seed must be an integer >= 0; got 0.5"),
         ({"split_seed": -1}, r"data\.split_seed must be an integer >= 0; got -1"),
-        ({"val_fraction": 0}, r"data\.val_fraction must be a number > 0 and < 1; got 0"),
-        ({"val_fraction": 1.0}, r"data\.val_fraction must be a number > 0 and < 1; got 1.0"),
+        ({"val_fraction": -0.1}, r"data\.val_fraction must be a number >= 0 and < 1; got -0.1"),
+        ({"val_fraction": 1.0}, r"data\.val_fraction must be a number >= 0 and < 1; got 1.0"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(options, said):

@@ -113,11 +113,19 @@ def test_every_image_validates_under_some_seed():
     assert set(np.concatenate(seen)) == set(range(len(labels)))
 
 
-@pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, 10, float("nan"), "0.1", None, True])
+@pytest.mark.parametrize("fraction", [1, -0.1, 1.5, 10, float("nan"), "0.1", None, True])
 def test_a_wrong_fraction_is_refused_by_name(fraction):
     labels, hashes = np.repeat(np.arange(7), 2), np.arange(14).astype("S32")
-    with pytest.raises(FerlabError, match=r"^data\.val_fraction must be a number > 0 and < 1; got"):
+    with pytest.raises(
+        FerlabError, match=r"^data\.val_fraction must be a number >= 0 and < 1; got"
+    ):
         stratified_split(labels, hashes, fraction, seed=0)
+
+
+def test_with_a_share_of_nothing_all_train():
+    train, val = stratified_split(np.arange(7), np.arange(7).astype("S32"), 0, seed=0)
+    assert train.tolist() == list(range(7))
+    assert not len(val)
 
 
 @pytest.mark.parametrize("n", [0, 1])

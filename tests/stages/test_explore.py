@@ -82,3 +82,9 @@ def test_a_mistake_leaves_no_folder(store, capfd, override, said):
     assert said in err
     assert len(err.strip().splitlines()) == 1
     assert not Path("out").exists()
+
+
+def test_the_page_says_where_nothing_validates(store):
+    assert explore(store, "data.val_fraction=0") == 0
+    assert "All training images train; none validates." in Path("out/index.html").read_text()
+    assert not Path("out/split.png").exists()

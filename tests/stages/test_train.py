@@ -205,7 +205,7 @@ def test_sgd_trains_too(train):
             "trainer.precision=16-mixed trainer.gradient_clip=1.0",
             "trainer.gradient_clip with trainer.precision=16-mixed needs optimizer.fused=false",
         ),
-        ("data.val_fraction=1.5", "data.val_fraction must be a number > 0 and < 1; got 1.5"),
+        ("data.val_fraction=1.5", "data.val_fraction must be a number >= 0 and < 1; got 1.5"),
         ("data.batch_size=0", "data.batch_size must be an integer >= 2; got 0"),
         ("data.size=7", "data.size"),
         ("seed=-1", "seed must be an integer >= 0 and <= 4294967295; got -1"),

@@ -33,7 +33,8 @@ class FaceDataModule(L.LightningDataModule):
         augmentation: the plan over the training images; None adds and transforms nothing.
         batch_size: training images per step.
         eval_batch_size: images per step of validation and test; changes speed and memory alone.
-        val_fraction: share of each class of the training images that validates, in (0, 1).
+        val_fraction: share of each class of the training images that validates, in [0, 1); with 0
+            all of them train.
         split_seed: of the split into train and validation, apart from `seed`, so that networks of
             several seeds are compared, and averaged, on the same validation images.
         twins: `keep` all training images; `drop_from_train` leaves out those that are identical
@@ -68,7 +69,7 @@ class FaceDataModule(L.LightningDataModule):
         self.augmentation = augmentation or TargetedAugmentation()
         self.batch_size = check_integer("data.batch_size", batch_size, at_least=2)
         self.eval_batch_size = check_integer("data.eval_batch_size", eval_batch_size, at_least=1)
-        self.val_fraction = check_number("data.val_fraction", val_fraction, above=0, below=1)
+        self.val_fraction = check_number("data.val_fraction", val_fraction, at_least=0, below=1)
         self.split_seed = check_integer("data.split_seed", split_seed, at_least=0)
         self.twins = check_choice("data.twins", twins, TWINS)
         self.blank = check_choice("data.blank", blank, BLANK)
@@ -131,11 +132,8 @@ class FaceDataModule(L.LightningDataModule):
             )
             for split in TEST_SPLITS
         }
-        return {
-            "train": train,
-            "validation": val,
-            **{name: rows for name, rows in tests.items() if len(rows)},
-        }
+        splits = {"train": train, "validation": val, **tests}
+        return {name: rows for name, rows in splits.items() if len(rows)}
 
     def test_parts(self) -> dict[str, NDArray[np.bool_]]:
         """Return which of the test rows belong to each part that is judged by itself.

@@ -17,18 +17,20 @@ def stratified_split(
 
     Every class gives `val_fraction` of its images to validation (at least one, not all): to the
     image, or a few less where twins leave no other choice. Images with equal hashes (identical
-    pixels, whatever their labels) stay on one side.
+    pixels, whatever their labels) stay on one side. With a share of 0 all are train images.
 
     Args:
         labels: int64 (N,), canonical order.
         hashes: (N,), equal for identical images.
-        val_fraction: share of each class that goes to validation, in (0, 1).
+        val_fraction: share of each class that goes to validation, in [0, 1).
         seed: another seed, another split.
 
     Raises:
         FerlabError: `val_fraction` out of range, or a class with fewer than 2 images.
     """
-    check_number("data.val_fraction", val_fraction, above=0, below=1)
+    check_number("data.val_fraction", val_fraction, at_least=0, below=1)
+    if val_fraction == 0:
+        return np.arange(len(labels)), np.arange(0)
     _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
     counts = np.zeros((len(first), len(EMOTIONS)), dtype=np.int64)  # images per group and class
     np.add.at(counts, (group, labels), 1)

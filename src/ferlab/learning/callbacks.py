@@ -44,8 +44,9 @@ class History(Callback):
     from them, so no epoch appears twice.
 
     Attributes:
-        rows: HISTORY_COLUMNS by name. `epoch` counts from 1; `seconds` is the whole epoch with its
-            validation; `images_per_second` is that of the training steps alone.
+        rows: HISTORY_COLUMNS by name, without those of validation where nothing validates. `epoch`
+            counts from 1; `seconds` is the whole epoch with its validation; `images_per_second` is
+            that of the training steps alone.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,7 +65,10 @@ class History(Callback):
         try:
             with self._path.open(encoding="utf-8", newline="") as file:
                 rows = [
-                    {"epoch": int(row["epoch"]), **{key: float(row[key]) for key in _MEASURED}}
+                    {
+                        "epoch": int(row["epoch"]),
+                        **{key: float(row[key]) for key in _MEASURED if row[key] != ""},
+                    }
                     for row in csv.DictReader(file)
                 ]
         except (OSError, ValueError, KeyError, TypeError, csv.Error):
@@ -87,20 +91,20 @@ class History(Callback):
         self._before, self._started = 0.0, time.perf_counter()
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if pl_module.device.type == "cuda":
-            torch.cuda.synchronize()  # or the last steps of the epoch would not be counted
-        self._train_seconds = self._elapsed()
+        self._end_steps(pl_module)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, EmotionClassifier)
+        validates = trainer.enable_validation
+        if not validates:
+            self._end_steps(pl_module)
         train = pl_module.train_metrics.compute()
         n_images = int(pl_module.train_metrics.confusion.sum()) * trainer.world_size
         row = {
             "epoch": trainer.current_epoch + 1,
             "train/loss": float(train["loss"]),
             "train/accuracy": float(train["accuracy"]),
-            "val/loss": float(trainer.callback_metrics["val/loss"]),
-            "val/accuracy": float(trainer.callback_metrics["val/accuracy"]),
+            **{key: float(trainer.callback_metrics[key]) for key in MONITORS if validates},
             "learning_rate": pl_module.learning_rate,
             "seconds": self._elapsed(),
             "images_per_second": n_images / self._train_seconds,
@@ -109,9 +113,10 @@ class History(Callback):
         self._write(trainer)
         self._to_loggers(trainer, row)
         log.info(
-            "epoch %3d  train loss %.4f accuracy %.4f  val loss %.4f accuracy %.4f  "
+            f"epoch %3d  train loss %.4f accuracy %.4f  "
+            f"{'val loss %.4f accuracy %.4f  ' if validates else ''}"
             "lr %.2g  %.1f s  %.0f images/s",
-            *(row[column] for column in HISTORY_COLUMNS),
+            *(row[column] for column in HISTORY_COLUMNS if column in row),
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -119,6 +124,11 @@ class History(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows, self._before = state_dict["rows"], state_dict["elapsed"]
+
+    def _end_steps(self, pl_module: L.LightningModule) -> None:
+        if pl_module.device.type == "cuda":
+            torch.cuda.synchronize()  # or the last steps of the epoch would not be counted
+        self._train_seconds = self._elapsed()
 
     def _elapsed(self) -> float:
         return self._before + time.perf_counter() - self._started
@@ -145,7 +155,8 @@ class History(Callback):
 class BestWeights(Callback):
     """A copy of the network's weights at the best epoch so far, in memory and in each checkpoint.
 
-    Of callbacks that average weights this one must come first.
+    Of callbacks that average weights this one must come first. Where nothing validates, the best
+    weights are the last ones, which are left to `take`.
 
     Args:
         monitor: the metric that decides, one of MONITORS; the first of equal epochs counts.
@@ -165,10 +176,18 @@ class BestWeights(Callback):
         }
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not trainer.enable_validation:
+            return
         value = float(trainer.callback_metrics[self._monitor])
         better = operator.gt if MONITORS[self._monitor] == "max" else operator.lt
         if self._best is None or better(value, self._best):
             self._best, self._weights = value, self._validated
+
+    def take(self, module: EmotionClassifier) -> None:
+        """Take the weights that the module's network has now for the best ones."""
+        self._weights = {
+            name: tensor.clone() for name, tensor in module.network.state_dict().items()
+        }
 
     def restore(self, module: EmotionClassifier) -> None:
         """Put the best weights into the module's network."""
@@ -249,7 +268,7 @@ class Divergence(Callback):
                 self._look(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if not math.isfinite(trainer.callback_metrics["val/loss"]):
+        if trainer.enable_validation and not math.isfinite(trainer.callback_metrics["val/loss"]):
             raise self._diverged(trainer, "the validation loss is not a finite number after")
 
     def check(self, trainer: L.Trainer) -> None:

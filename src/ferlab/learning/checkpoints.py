@@ -123,6 +123,9 @@ class Checkpoints(Callback):
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._has_ended = True
+        if not trainer.enable_validation:
+            assert isinstance(pl_module, EmotionClassifier)
+            self._weights.take(pl_module)  # averaged ones are in the network by now
         self._write_best(trainer)
         self._write(trainer)
         self._previous.unlink(missing_ok=True)

@@ -52,6 +52,11 @@ class EpochMetrics(Metric):
 
 
 def best_epoch(rows: Sequence[Mapping[str, float]], monitor: str) -> Mapping[str, float]:
-    """Return the row of the history with the best value of `monitor`, the first of equals."""
+    """Return the row of the history with the best value of `monitor`, the first of equals.
+
+    Where nothing validated it is the last one.
+    """
+    if monitor not in rows[-1]:
+        return rows[-1]
     choose = max if MONITORS[monitor] == "max" else min
     return choose(rows, key=lambda row: row[monitor])

@@ -110,7 +110,9 @@ class Pictures(Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, EmotionClassifier)
         logger, epoch = trainer.logger, trainer.current_epoch + 1
-        if isinstance(logger, RunTensorBoard) and epoch % logger.confusion_every == 0:
+        if not isinstance(logger, RunTensorBoard) or not trainer.enable_validation:
+            return
+        if epoch % logger.confusion_every == 0:
             self._confusions[epoch] = pl_module.val_metrics.confusion.tolist()
             self._show(logger, epoch)
 

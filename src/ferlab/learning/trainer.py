@@ -32,6 +32,7 @@ def make_trainer(
     gradient_clip: float | None = None,
     profiler: str | None = None,
     compile: bool | str = False,
+    validate: bool = True,
     progress_bar: bool = True,
     callbacks: Sequence[Callback] = (),
 ) -> L.Trainer:
@@ -46,6 +47,7 @@ def make_trainer(
         profiler: one of PROFILERS, seconds per hook or per operation; None measures nothing.
         compile: whether a training compiles its network; `auto`: where that pays for itself, see
             `compilation.pays_off`.
+        validate: whether each epoch of a training ends with a look at the validation images.
         progress_bar: whether to show one, where standard output is a terminal.
         callbacks: in the order in which they are called.
 
@@ -84,6 +86,7 @@ def make_trainer(
         precision=precision,  # type: ignore[arg-type]  # checked above
         max_epochs=max_epochs,
         gradient_clip_val=gradient_clip,
+        limit_val_batches=None if validate else 0,
         profiler=_make_profiler(profiler, folder),
         callbacks=[*callbacks, ProgressBar()] if progress_bar else callbacks,
         plugins=[CheckpointFile()],

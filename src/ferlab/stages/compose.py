@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from omegaconf import DictConfig
 
 from ferlab.augment.targeted import TargetedAugmentation
@@ -15,6 +15,7 @@ from ferlab.data.datamodule import FaceDataModule
 from ferlab.data.store import ImageStore
 from ferlab.instantiate import instantiate, plain
 from ferlab.learning.classifier import EmotionClassifier
+from ferlab.learning.schedules import Plateau
 from ferlab.learning.trainer import make_trainer
 from ferlab.networks.build import build_network
 from ferlab.networks.specs import IMAGE_SIZE, parse_model
@@ -23,10 +24,16 @@ from ferlab.networks.specs import IMAGE_SIZE, parse_model
 def make_classifier(config: DictConfig) -> EmotionClassifier:
     """Return the module of the groups model, loss, optimizer and scheduler."""
     seed = check_integer("seed", config.seed, at_least=0, at_most=2**32 - 1)
+    schedule = config.scheduler and instantiate(config.scheduler, "scheduler")
+    if isinstance(schedule, Plateau) and not _validates(config):
+        raise FerlabError(
+            "the scheduler watches the validation, and data.val_fraction=0 leaves none; use "
+            "scheduler=one_cycle, cosine or none"
+        )
     return EmotionClassifier(
         build_network(parse_model(plain(config.model)), seed),
         optimizer=instantiate(config.optimizer, "optimizer"),
-        schedule=config.scheduler and instantiate(config.scheduler, "scheduler"),
+        schedule=schedule,
         loss=instantiate(config.loss, "loss"),
         monitor=config.monitor,
         test_time=config.augment.test_time,
@@ -77,7 +84,8 @@ def make_configured_trainer(
         last: called after them.
 
     Raises:
-        FerlabError: as of `make_trainer`, or gradients cannot be clipped.
+        FerlabError: as of `make_trainer`, or gradients cannot be clipped, or there is no validation
+            to stop by.
     """
     if (
         config.trainer.precision == "16-mixed"
@@ -88,11 +96,17 @@ def make_configured_trainer(
             "trainer.gradient_clip with trainer.precision=16-mixed needs optimizer.fused=false; "
             "add that, or use bf16-mixed"
         )
-    configured = [
-        instantiate(node, f"callbacks.{name}")
+    configured = {
+        name: instantiate(node, f"callbacks.{name}")
         for name, node in config.callbacks.items()
         if node is not None
-    ]
+    }
+    for name, callback in configured.items():
+        if isinstance(callback, EarlyStopping) and not _validates(config):
+            raise FerlabError(
+                f"callbacks.{name} watches the validation, and data.val_fraction=0 leaves none; "
+                f"add callbacks.{name}=null and settle trainer.max_epochs beforehand"
+            )
     return make_trainer(
         folder,
         accelerator=config.trainer.accelerator,
@@ -101,9 +115,15 @@ def make_configured_trainer(
         gradient_clip=config.trainer.gradient_clip,
         profiler=config.trainer.profiler,
         compile=config.trainer.compile,
+        validate=_validates(config),
         progress_bar=config.trainer.progress_bar,
-        callbacks=[*first, *configured, *last],
+        callbacks=[*first, *configured.values(), *last],
     )
+
+
+def _validates(config: DictConfig) -> bool:
+    """Return whether any of the training images are left out to validate."""
+    return bool(config.data.val_fraction != 0)
 
 
 def make_augmentation(augment: Mapping[str, Any]) -> TargetedAugmentation:

@@ -163,19 +163,19 @@ def _check_split(run: RunFolder, values: Mapping[str, Any]) -> str:
     """Return the digest of the data that a network was trained on; empty of weights alone.
 
     Raises:
-        FerlabError: other images validated there than here.
+        FerlabError: it may have been trained on images that validate here.
     """
-    here = _split(values)
     origin = next((one for one in (run, RunFolder(run.path.parent)) if one.config.exists()), None)
-    if origin is None:
-        shipped = read_yaml(conf_folder() / "data/fer2013.yaml")
-        if here != _split({"data": shipped, "seed": 0}):
-            log.warning(
-                "%s does not tell which images validated it, and ferlab's own weights were "
-                "validated on others than these: it may flatter this validation",
-                os.path.relpath(run.path),
-            )
-        return ""
+    if values["data"]["val_fraction"] != 0:
+        if origin is None:
+            _check_split_of_weights(run, values)
+        else:
+            _check_split_of_run(run, origin, values)
+    return "" if origin is None else str(origin.recorded_environment().get("data", ""))
+
+
+def _check_split_of_run(run: RunFolder, origin: RunFolder, values: Mapping[str, Any]) -> None:
+    here = _split(values)
     try:
         there = _split(origin.recorded_config())
     except (KeyError, TypeError, AttributeError) as error:
@@ -187,7 +187,26 @@ def _check_split(run: RunFolder, values: Mapping[str, Any]) -> str:
                 f"{run.path} was trained with {key}={was}, so it may have seen what validates "
                 f"here; train it anew with {key}={wanted}"
             )
-    return str(origin.recorded_environment().get("data", ""))
+
+
+def _check_split_of_weights(run: RunFolder, values: Mapping[str, Any]) -> None:
+    """Check weights without a configuration: shipped ones were validated as ferlab does by itself.
+
+    Those of all training images have no validation in their metrics.
+    """
+    metrics = run.recorded_metrics()
+    if metrics is not None and "val/accuracy" not in metrics:
+        raise FerlabError(
+            f"{run.path} was trained on all training images, so it has seen what validates here; "
+            "name others, or train with data.val_fraction=0"
+        )
+    shipped = read_yaml(conf_folder() / "data/fer2013.yaml")
+    if _split(values) != _split({"data": shipped, "seed": 0}):
+        log.warning(
+            "%s does not tell which images validated it, and ferlab's own weights were "
+            "validated on others than these: it may flatter this validation",
+            os.path.relpath(run.path),
+        )
 
 
 def _split(values: Mapping[str, Any]) -> dict[str, object]:

@@ -109,6 +109,7 @@ class _Predictor:
             raise FerlabError("there are no test images; name other data with data.root=")
         classifier = EmotionClassifier(network, test_time=test_time)
         splits = ["test"]
-        if recorded and run.recorded_environment().get("data") == self.data_digest:
+        known = recorded and run.recorded_environment().get("data") == self.data_digest
+        if known and len(data.judged_rows("val")):
             splits.append("val")
         return {split: predict(self.trainer, classifier, data, split) for split in splits}

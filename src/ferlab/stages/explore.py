@@ -82,6 +82,10 @@ def _split(data: FaceDataModule, folder: Path) -> str:
         "train": data.store.class_counts(train),
         "validation": data.store.class_counts(val),
     }
+    if not len(val):
+        return page.section(
+            "Train and validation", page.paragraph("All training images train; none validates.")
+        )
     figures.save(exploration.draw_split(counts, "Train and validation"), folder / "split.png")
     error = exploration.stratification_error(counts["train"], counts["validation"])
     return page.section(

@@ -65,11 +65,13 @@ class Study:
         self._fitted_on = ("train", EXTRA) if augmented else ("train",)
         # Of other data than the run's nobody knows which images it was trained on.
         known = run.recorded_environment().get("data") == self.data.store.digest
-        self._judged_on = ("val", "test") if known else ("test",)
+        validated = known and len(self.data.judged_rows("val"))
+        self._judged_on = ("val", "test") if validated else ("test",)
         folder = run.path / "features" / str(extractor.layer)
         self._features = {
             split: extractor.features(split, folder, config.trainer.progress_bar)
             for split in dict.fromkeys((*SPLITS, *self._fitted_on))
+            if split == EXTRA or len(self.data.judged_rows(split))
         }
 
     @property

@@ -39,20 +39,21 @@ def main(overrides: Sequence[str] | None = None) -> int:
     return run_stage("train", train, sys.argv[1:] if overrides is None else overrides)
 
 
-def train(config: DictConfig, folder: RunFolder) -> float:
+def train(config: DictConfig, folder: RunFolder) -> float | None:
     """Train, evaluate and write the run; return the monitored metric of the best epoch.
 
-    A finished folder returns what it recorded; an interrupted training goes on by itself.
+    With `data.val_fraction=0` nothing validates: the last epoch's weights are kept, and None is
+    returned. A finished folder returns what it recorded; an interrupted training goes on by itself.
     """
     if config.resume is not None:
         return _resume(config)
     values = plain(config)
     folder.check_configuration(values)
     if (recorded := folder.recorded_metrics()) is not None:
-        if config.monitor not in recorded:
+        if config.data.val_fraction != 0 and config.monitor not in recorded:
             raise FerlabError(f"{folder.metrics} is damaged (no {config.monitor}); delete it")
         log.info("finished before, nothing to do: %s", os.path.relpath(folder.path))
-        return recorded[config.monitor]
+        return recorded.get(config.monitor)
 
     # What is wrong in the configuration is met here, before any image is read.
     classifier = make_classifier(config)
@@ -96,10 +97,10 @@ def train(config: DictConfig, folder: RunFolder) -> float:
 
     metrics = _finish(config, folder, trainer, classifier, data, history)
     log.info("folder: %s", os.path.relpath(folder.path))
-    return metrics[config.monitor]
+    return metrics.get(config.monitor)
 
 
-def _resume(config: DictConfig) -> float:
+def _resume(config: DictConfig) -> float | None:
     """Go on with the training that `resume` names, by its own configuration."""
     others = [text for text in HydraConfig.get().overrides.task if not text.startswith("resume=")]
     if others:
@@ -125,7 +126,8 @@ def _finish(
 ) -> dict[str, float]:
     """Judge the restored weights, write and say what came out, and return the metrics."""
     row = best_epoch(history.rows, config.monitor)
-    log.info("best epoch %d of %d, its weights restored", row["epoch"], len(history.rows))
+    which = "best" if config.monitor in row else "nothing validated, last"
+    log.info("%s epoch %d of %d, its weights restored", which, row["epoch"], len(history.rows))
     predictions = {
         split: predict(trainer, classifier, data, split)
         for split in ("val", "test")

@@ -59,6 +59,8 @@ def tune(config: DictConfig, folder: RunFolder) -> float:
         return recorded[config.monitor]
 
     # What is wrong in the configuration is met here, before any image is read.
+    if config.data.val_fraction == 0:
+        raise FerlabError("tune chooses by validation, and data.val_fraction=0 leaves none")
     space = parse_space(values["tune"]["space"], flatten(_of_train(values)))
     pruner = make_pruner(
         config.tune.pruner, config.tune.startup, config.tune.warmup, config.trainer.max_epochs
