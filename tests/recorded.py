@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from ferlab.emotions import EMOTIONS
 from ferlab.instantiate import conf_folder, plain
-from ferlab.learning.callbacks import HISTORY_COLUMNS
+from ferlab.learning.history import HISTORY_COLUMNS
 from ferlab.networks.specs import to_layers
 from ferlab.reporting import results
 from ferlab.runs import describe_environment

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ferlab.checks import FerlabError
-from ferlab.files import read_yaml
-from ferlab.instantiate import conf_folder
 from ferlab.networks.files import DESCRIPTION, WEIGHTS, read_description
 from ferlab.networks.specs import NetworkSpec
 from ferlab.networks.summary import summarise
 from ferlab.reporting.entries import SPLITS, Entry, Score, with_details
 from ferlab.reporting.mcnemar import read_predictions
-from ferlab.runs import RunFolder, flatten, settles_result
+from ferlab.runs import RunFolder
+from ferlab.settings import all_settings, own_columns
 
 LeftOut = dict[str, str]
 """By folder, why it is not compared."""
@@ -31,8 +30,6 @@ _MARKS = {"config.yaml", "environment.json", "metrics.json", "failure.txt", *_LO
 
 _INSIDE = {"checkpoints", "model", "report", "features"}
 """Folders of a run that hold no run."""
-
-_SEEDS = ("seed", "data.source.seed")
 
 
 def collect(searched: Iterable[str]) -> tuple[list[Entry], LeftOut]:
@@ -157,8 +154,8 @@ def _run(
     in_sweep = (run.path.parent / "multirun.yaml").is_file()
     return Entry(
         kind="sweep job" if in_sweep else "run",
-        **_named(config),
-        settings=_settings(config),
+        **own_columns(config),
+        settings=all_settings(config),
         parameters=parameters,
         macs=macs,
         epochs=_whole(metrics.get("epochs")),
@@ -175,7 +172,7 @@ def _evaluation(
     folder = common["path"]
     members = [_found(name, folder) for name in str(environment["runs"]).split(", ")]
     runs = [_recorded(member) for member in members]
-    known = [_named(run) for run in runs if run is not None]
+    known = [own_columns(run) for run in runs if run is not None]
     names = [_model_name(member) for member in members]
     digests = {RunFolder(member).recorded_environment().get("data") for member in members}
     same_data = len(known) == len(runs) and digests == {environment.get("data")}
@@ -200,7 +197,7 @@ def _evaluation(
 def _classifier(folder: Path, common: dict[str, Any]) -> Entry:
     member = folder.parents[1]  # <run>/classical/<classifier>
     recorded = _recorded(member)
-    named = _named(recorded) if recorded is not None else {}
+    named = own_columns(recorded) if recorded is not None else {}
     return Entry(
         kind="classifier",
         model=f"{_model_name(member)} + {folder.name}",
@@ -211,42 +208,6 @@ def _classifier(folder: Path, common: dict[str, Any]) -> Entry:
         judged=(member,),
         **common,
     )
-
-
-def _named(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a run's configuration says in columns of its own."""
-    return {
-        "model": str(config["model"]["name"]),
-        "optimizer": str(config["optimizer"]["_target_"]).rpartition(".")[-1].lower(),
-        "augmentation": _augmentation(config["augment"]),
-        "seed": int(config["seed"]),
-        "data": str(config["data"]["title"]),
-    }
-
-
-def _augmentation(augment: Mapping[str, Any]) -> str:
-    """Return the name of the shipped group that trains alike, else `own`."""
-    training = {key: value for key, value in augment.items() if key != "test_time"}
-    return next((name for name, shipped in _shipped().items() if shipped == training), "own")
-
-
-@cache
-def _shipped() -> dict[str, dict[str, Any]]:
-    """Return the groups of `conf/augment` by name, without what they say of test time."""
-    groups = {}
-    for path in sorted((conf_folder() / "augment").glob("*.yaml")):
-        values = read_yaml(path)
-        groups[path.stem] = {key: value for key, value in values.items() if key != "test_time"}
-    return groups
-
-
-def _settings(config: Mapping[str, Any]) -> dict[str, object]:
-    """Return all that the result follows from but the seed, by dotted key."""
-    return {
-        key: value
-        for key, value in flatten(config).items()
-        if key not in _SEEDS and settles_result(key)
-    }
 
 
 def _history(path: Path) -> list[dict[str, float]]:

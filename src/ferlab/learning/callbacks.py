@@ -1,12 +1,9 @@
-"""What surrounds the steps of a training: history, best weights, early stopping, divergence."""
+"""What surrounds the steps of a training: best weights, early stopping, divergence."""
 
-import csv
-import io
 import logging
 import math
 import operator
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,140 +13,11 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from torch import Tensor
 
 from ferlab.checks import FerlabError, check_choice, check_integer
-from ferlab.files import write_text
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.metrics import MONITORS
 from ferlab.learning.tensors import read_tensors, write_tensors
 
 log = logging.getLogger(__name__)
-
-HISTORY_COLUMNS = (
-    "epoch",
-    "train/loss",
-    "train/accuracy",
-    "val/loss",
-    "val/accuracy",
-    "learning_rate",
-    "seconds",
-    "images_per_second",
-)
-
-_MEASURED = HISTORY_COLUMNS[1:]  # all but the epoch's number
-
-
-class History(Callback):
-    """One row per epoch: kept in `history.csv`, said in a line, handed to the loggers.
-
-    The rows are part of each checkpoint. A resumed run rewrites the file and the loggers' curves
-    from them, so no epoch appears twice.
-
-    Attributes:
-        rows: HISTORY_COLUMNS by name, without those of validation where nothing validates. `epoch`
-            counts from 1; `seconds` is the whole epoch with its validation; `images_per_second` is
-            that of the training steps alone.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.rows: list[dict[str, float]] = []
-        self._path = path
-        self._before = 0.0  # seconds of this epoch before the last resume
-        self._started = 0.0
-        self._train_seconds = 0.0
-
-    def read(self, trainer: L.Trainer) -> bool:
-        """Take the rows of a training that has ended from its file, and show them the loggers.
-
-        Returns:
-            Whether the file is whole; it is not touched otherwise.
-        """
-        try:
-            with self._path.open(encoding="utf-8", newline="") as file:
-                rows = [
-                    {
-                        "epoch": int(row["epoch"]),
-                        **{key: float(row[key]) for key in _MEASURED if row[key] != ""},
-                    }
-                    for row in csv.DictReader(file)
-                ]
-        except (OSError, ValueError, KeyError, TypeError, csv.Error):
-            rows = []
-        if not rows:
-            log.warning("%s is damaged", os.path.relpath(self._path))
-            return False
-        self.rows = rows
-        self._replay(trainer)
-        return True
-
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._write(trainer)
-        self._replay(trainer)
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._started = time.perf_counter()
-
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._before, self._started = 0.0, time.perf_counter()
-
-    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._end_steps(pl_module)
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        assert isinstance(pl_module, EmotionClassifier)
-        validates = trainer.enable_validation
-        if not validates:
-            self._end_steps(pl_module)
-        train = pl_module.train_metrics.compute()
-        n_images = int(pl_module.train_metrics.confusion.sum()) * trainer.world_size
-        row = {
-            "epoch": trainer.current_epoch + 1,
-            "train/loss": float(train["loss"]),
-            "train/accuracy": float(train["accuracy"]),
-            **{key: float(trainer.callback_metrics[key]) for key in MONITORS if validates},
-            "learning_rate": pl_module.learning_rate,
-            "seconds": self._elapsed(),
-            "images_per_second": n_images / self._train_seconds,
-        }
-        self.rows.append(row)
-        self._write(trainer)
-        self._to_loggers(trainer, row)
-        log.info(
-            f"epoch %3d  train loss %.4f accuracy %.4f  "
-            f"{'val loss %.4f accuracy %.4f  ' if validates else ''}"
-            "lr %.2g  %.1f s  %.0f images/s",
-            *(row[column] for column in HISTORY_COLUMNS if column in row),
-        )
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows, "elapsed": self._elapsed()}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.rows, self._before = state_dict["rows"], state_dict["elapsed"]
-
-    def _end_steps(self, pl_module: L.LightningModule) -> None:
-        if pl_module.device.type == "cuda":
-            torch.cuda.synchronize()  # or the last steps of the epoch would not be counted
-        self._train_seconds = self._elapsed()
-
-    def _elapsed(self) -> float:
-        return self._before + time.perf_counter() - self._started
-
-    def _write(self, trainer: L.Trainer) -> None:
-        if not trainer.is_global_zero:
-            return
-        text = io.StringIO()
-        writer = csv.DictWriter(text, HISTORY_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        write_text(self._path, text.getvalue())
-
-    def _replay(self, trainer: L.Trainer) -> None:
-        for row in self.rows:
-            self._to_loggers(trainer, row)
-
-    @staticmethod
-    def _to_loggers(trainer: L.Trainer, row: dict[str, float]) -> None:
-        for logger in trainer.loggers:
-            logger.log_metrics({k: v for k, v in row.items() if k != "epoch"}, int(row["epoch"]))
 
 
 class BestWeights(Callback):

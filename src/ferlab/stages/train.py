@@ -16,9 +16,10 @@ from ferlab.emotions import EMOTIONS
 from ferlab.files import write_json
 from ferlab.finding import find_begun
 from ferlab.instantiate import check_recorded, instantiate, plain
-from ferlab.learning.callbacks import BestWeights, Divergence, History
+from ferlab.learning.callbacks import BestWeights, Divergence
 from ferlab.learning.checkpoints import Checkpoints
 from ferlab.learning.classifier import EmotionClassifier
+from ferlab.learning.history import History
 from ferlab.learning.metrics import best_epoch
 from ferlab.learning.tensorboard import Pictures, RunTensorBoard
 from ferlab.learning.trainer import describe_device
