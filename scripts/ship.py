@@ -86,9 +86,9 @@ def describe(
         for text in map(str, origin.get("overrides", origin["command"]))  # older runs lack them
         if "=" in text and settles_result(text.split("=")[0]) and not text.startswith("hydra.")
     ]
-    kept = f"the best by validation, {trained['best_epoch']}"
+    images, kept = "Training", f"the best by validation, {trained['best_epoch']}"
     if "val/accuracy" not in trained:
-        kept = "the last"
+        images, kept = "all of Training", "the last"
     size = (place / "model.safetensors").stat().st_size / 1e6
     return f"""# {place.name}
 
@@ -101,7 +101,7 @@ Shipped by ferlab: fp16, {size:.1f} MB, for images of FER-2013's kind.
 {rows}
 
 As `metrics.json` has them: of these fp16 weights, computed in {origin["judged"]}.
-Trained on Training alone by
+Trained on {images} alone by
 
     git checkout {origin["commit"]}
     {shlex.join(["python", "train.py", *overrides])}

@@ -63,8 +63,11 @@ def main(arguments: list[str]) -> int:
                 "before": began[0] - started,
                 "training": training,
                 "judging": time.perf_counter() - began[0] - training,
-                "val/accuracy": metrics["val/accuracy"],
-                "test/accuracy": metrics["test/accuracy"],
+                **{
+                    f"{split}/accuracy": metrics[f"{split}/accuracy"]
+                    for split in ("val", "test")
+                    if f"{split}/accuracy" in metrics
+                },
             }
         )
     reached = sum(row["test/accuracy"] >= TARGET for row in rows)

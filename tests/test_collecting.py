@@ -202,7 +202,7 @@ def test_a_failed_job_of_a_sweep_is_left_out_with_its_own_reason(run):
     assert reason() == "failed: the loss is not a number"
 
 
-@pytest.mark.parametrize("text", ["epoch,val/accuracy\n1,", "step,seconds\n1,2\n", "epoch\nnan\n"])
+@pytest.mark.parametrize("text", ["epoch,train/loss\n1,", "step,seconds\n1,2\n", "epoch\nnan\n"])
 def test_a_run_without_its_history_is_compared_all_the_same(run, text):
     (run / "history.csv").write_text(text)
     (entry,) = collected().values()

@@ -48,7 +48,9 @@ class EpochEnd(Callback):
         self._validation_began = self._validation = 0.0
 
     def setup(self, trainer: L.Trainer, pl_module: EmotionClassifier, stage: str) -> None:
-        trainer.limit_train_batches, trainer.limit_val_batches = N_BATCHES, 2
+        trainer.limit_train_batches = N_BATCHES
+        if trainer.limit_val_batches:
+            trainer.limit_val_batches = 2
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: EmotionClassifier, batch: object, batch_idx: int

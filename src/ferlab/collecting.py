@@ -215,7 +215,11 @@ def _history(path: Path) -> list[dict[str, float]]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = [
-                {key: float(value) for key, value in row.items() if value != ""}
+                {
+                    key: float(value)
+                    for key, value in row.items()
+                    if value != "" or not key.startswith("val/")  # where nothing validates
+                }
                 for row in csv.DictReader(file)
             ]
     except (OSError, ValueError, TypeError):

@@ -137,6 +137,18 @@ def test_what_no_commit_holds_is_not_shipped(trained, commit):
     assert not Path("weights").exists()
 
 
+def test_of_all_training_images_it_is_said(trained):
+    everything = ["data.val_fraction=0", "scheduler=none", "callbacks.early_stopping=null"]
+    assert main(["train", *TINY, *everything, "hydra.run.dir=outputs/all"]) == 0
+    environment = Path("outputs/all/environment.json")
+    write_json(environment, {**read_json(environment), "commit": "a" * 40})
+    assert ship("outputs/all", "all").returncode == 0
+    page = Path("weights/all/README.md").read_text()
+    assert "Trained on all of Training alone by" in page
+    assert "in 3 epochs, of which the last is kept" in page
+    assert "validation" not in page
+
+
 def test_what_learned_from_a_network_that_no_commit_holds_is_not_shipped(trained):
     assert (
         main(

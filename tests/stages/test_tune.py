@@ -194,7 +194,10 @@ def test_the_augmentation_can_be_searched_too(tune):
         ("tune.space.optimizer.lr.high=1e-9", "tune.space.optimizer.lr: low must be below high"),
         ("+tune.space.seed={low: 0, high: 9}", "tune.space cannot vary 'seed'"),
         ("optimizer.lr=-1", "optimizer.lr must be a number > 0; got -1"),
-        ("data.val_fraction=0", "tune chooses by validation, and data.val_fraction=0 leaves none"),
+        (
+            "data.val_fraction=0",
+            "tune chooses by validation, and data.val_fraction=0 leaves",
+        ),
         ("trainer.max_epochs=0", "trainer.max_epochs must be an integer >= 1; got 0"),
         ("model=G", "there is no model=G"),
     ],

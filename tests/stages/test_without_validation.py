@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -9,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 from conftest import Outcome
+from faces import make_csv, make_store
 from interruptions import at_batch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ferlab.cli import main
-from ferlab.networks.files import load_network, save_network
-from ferlab.runs import RunFolder
+from ferlab.learning.classifier import EmotionClassifier
 
 ALL = ["data.val_fraction=0", "scheduler=one_cycle", "callbacks.early_stopping=null"]
 N_BATCHES = 112 // 16  # of an epoch of all training images
@@ -32,7 +33,7 @@ def test_all_training_images_train_and_nothing_is_said_of_validation(finished):
     assert next(line for line in out.splitlines() if line.startswith("train ")).split()[1] == "112"
     assert "validation " not in out
     assert "val " not in out
-    assert "nothing validated, last epoch 3 of 3, its weights restored" in out
+    assert "nothing validated, the weights of epoch 3, the last, are kept" in out
     metrics = json.loads((folder / "metrics.json").read_text())
     assert not [name for name in metrics if name.startswith("val/")]
     assert metrics["best_epoch"] == metrics["epochs"] == 3
@@ -44,22 +45,28 @@ def test_all_training_images_train_and_nothing_is_said_of_validation(finished):
     assert all(float(row["images_per_second"]) > 0 for row in rows)
 
 
+def kept(folder):
+    return torch.load(f"{folder}/checkpoints/best.ckpt", weights_only=True)
+
+
+def last(folder):
+    whole = torch.load(f"{folder}/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    return {name.removeprefix("network."): tensor for name, tensor in whole.items()}
+
+
 def test_the_last_weights_are_kept(finished):
-    best = torch.load("run/checkpoints/best.ckpt", weights_only=True)
-    last = torch.load("run/checkpoints/last.ckpt", weights_only=True)["state_dict"]
-    assert all(torch.equal(tensor, last[f"network.{name}"]) for name, tensor in best.items())
+    trained = last("run")
+    assert all(torch.equal(tensor, trained[name]) for name, tensor in kept("run").items())
 
 
-def test_of_averaged_weights_the_average_is_kept(train, finished):
-    for decay in (0.0, 0.9):
-        averaged = [f"hydra.run.dir={decay}", f"callbacks.ema.decay={decay}"]
-        assert train("callbacks=ema", *ALL, *averaged)[0] == 0
-    plain, same, averaged = (
-        torch.load(f"{folder}/checkpoints/best.ckpt", weights_only=True)["output.weight"]
-        for folder in ("run", "0.0", "0.9")
-    )
-    assert torch.equal(plain, same)
-    assert not torch.equal(plain, averaged)
+def test_of_averaged_weights_the_average_is_kept(train, finished, monkeypatch):
+    averaged = ["callbacks=ema", *ALL, "callbacks.ema.decay=0.9", "hydra.run.dir=averaged"]
+    at_batch(monkeypatch, 2, 2, lambda: signal.raise_signal(signal.SIGTERM))
+    assert train(*averaged)[0] == 130
+    assert train(*averaged)[0] == 0
+    average = last("averaged")  # of a training with averaged weights Lightning saves these
+    assert all(torch.equal(tensor, average[name]) for name, tensor in kept("averaged").items())
+    assert not torch.equal(average["output.weight"], last("run")["output.weight"])
 
 
 @pytest.mark.parametrize(("epoch", "batch"), [(1, 2), (2, N_BATCHES - 1)])
@@ -72,9 +79,11 @@ def test_an_interrupted_training_ends_as_if_nothing_had_happened(
     Outcome(Path("again")).assert_equal(Outcome(finished[0]))
 
 
-def test_a_training_that_lacks_its_metrics_alone_is_judged_again(train, finished):
+@pytest.mark.parametrize("lost", ["metrics.json", "checkpoints/best.ckpt"])
+def test_a_training_that_has_ended_is_judged_again_without_another_epoch(train, finished, lost):
     before = Outcome(finished[0])
-    Path("run/metrics.json").unlink()
+    for file in {"metrics.json", lost}:
+        Path("run", file).unlink()
     status, out, _ = train(*ALL, "hydra.run.dir=run")
     assert status == 0
     assert "epoch   1" not in out
@@ -87,10 +96,42 @@ def test_a_finished_folder_is_left_as_it_is(train, finished):
     assert "finished before" in out
 
 
-def test_tensorboard_has_the_curves_of_training_alone(finished):
-    scalars = EventAccumulator("run").Reload().Tags()["scalars"]
-    assert "train/loss" in scalars
-    assert not [tag for tag in scalars if tag.startswith("val/")]
+def test_tensorboard_has_what_is_known_of_training_alone(train):
+    assert train(*ALL, "logger.confusion_every=1", "hydra.run.dir=run")[0] == 0
+    tags = EventAccumulator("run").Reload().Tags()
+    assert "train/loss" in tags["scalars"]
+    assert "test/confusion" in tags["images"]
+    assert not [tag for tag in tags["scalars"] + tags["images"] if tag.startswith("val/")]
+
+
+def test_weights_that_are_no_numbers_are_not_kept(train, monkeypatch):
+    step = EmotionClassifier.optimizer_step
+
+    def spoil(module, *arguments, **named):
+        step(module, *arguments, **named)
+        if (module.current_epoch, module.trainer.is_last_batch) == (2, True):
+            module.network.output.bias.data[0] = torch.nan
+
+    monkeypatch.setattr(EmotionClassifier, "optimizer_step", spoil)
+    status, _, err = train(*ALL, "hydra.run.dir=run")
+    assert status == 1
+    assert "a weight is not a finite number after batch 7 of epoch 3" in err
+    assert not Path("run/checkpoints/best.ckpt").exists()
+
+
+def test_without_any_image_to_judge_on_nothing_is_trained(capfd):
+    make_csv(Path("train.csv"), make_store(2, splits=("training",)))
+    assert main(["train", "data.root=train.csv", *ALL, "hydra.run.dir=run"]) == 1
+    assert "there are no test images, and data.val_fraction=0 leaves none" in capfd.readouterr().err
+    assert not Path("run").exists()
+
+
+def test_a_sweep_of_both_kinds_ends_in_its_table(train):
+    alike = ["scheduler=none", "callbacks.early_stopping=null", "trainer.max_epochs=1"]
+    both = ["-m", "data.val_fraction=0,0.1", "seed=0,1", "data.source.seed=0"]
+    status, out, err = train(*both, *alike)
+    assert status == 0, err
+    assert "±" in out
 
 
 @pytest.mark.parametrize(
@@ -106,6 +147,13 @@ def test_nothing_can_watch_a_validation_that_there_is_not(train, overrides, said
     assert err.startswith(f"ferlab: {said}, and data.val_fraction=0 leaves none; ")
     assert err.count("\n") == 1
     assert not Path("run").exists()
+
+
+def test_nothing_is_said_to_be_chosen_that_was_not(finished, capfd):
+    assert main(["compare", "runs=[.]", "hydra.run.dir=page"]) == 0
+    page = Path("page/index.html").read_text()
+    assert "best 3" not in page
+    assert "Learning curves" not in page  # they are of validation
 
 
 def test_later_stages_do_without_it_too(finished, train, capfd):
@@ -127,16 +175,18 @@ def test_later_stages_do_without_it_too(finished, train, capfd):
 
 
 def test_it_teaches_only_where_nothing_validates(finished, train):
-    save_network(load_network(Path("run/model")), Path("weights"))
-    for folder, said in (("run", "data.val_fraction=0, so it may have seen"), ("weights", "all")):
-        (Path("weights") / "metrics.json").write_text('{"test/accuracy": 0.5}')
+    shutil.copytree("run/model", "weights")
+    shutil.copy("run/metrics.json", "weights")  # as of shipped ones
+    for folder, said in (
+        ("run", "data.val_fraction=0, so it may have seen what validates here"),
+        ("weights", "all training images, so it has seen what validates here"),
+    ):
         taught = [f"distillation.teachers=[{folder}]", f"hydra.run.dir=by_{folder}"]
         status, _, err = train(*taught)
         assert status == 1
         assert f"{folder} was trained " in err
         assert said in err
         assert train(*taught, *ALL)[0] == 0
-    assert RunFolder(Path("by_run")).recorded_metrics() is not None
 
 
 def test_a_network_that_was_validated_may_teach_it(finished, train):

@@ -34,7 +34,7 @@ class FaceDataModule(L.LightningDataModule):
         batch_size: training images per step.
         eval_batch_size: images per step of validation and test; changes speed and memory alone.
         val_fraction: share of each class of the training images that validates, in [0, 1); with 0
-            all of them train.
+            all of them train, and a Trainer needs `limit_val_batches=0`.
         split_seed: of the split into train and validation, apart from `seed`, so that networks of
             several seeds are compared, and averaged, on the same validation images.
         twins: `keep` all training images; `drop_from_train` leaves out those that are identical

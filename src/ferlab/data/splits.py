@@ -26,21 +26,23 @@ def stratified_split(
         seed: another seed, another split.
 
     Raises:
-        FerlabError: `val_fraction` out of range, or a class with fewer than 2 images.
+        FerlabError: `val_fraction` out of range, or a class with fewer than 2 images (1 where none
+            validates).
     """
     check_number("data.val_fraction", val_fraction, at_least=0, below=1)
-    if val_fraction == 0:
-        return np.arange(len(labels)), np.arange(0)
     _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
     counts = np.zeros((len(first), len(EMOTIONS)), dtype=np.int64)  # images per group and class
     np.add.at(counts, (group, labels), 1)
     of_class = counts.sum(axis=0)
-    if (of_class < 2).any():
+    needed = 1 if val_fraction == 0 else 2
+    if (of_class < needed).any():
         emotion = EMOTIONS[int(np.argmin(of_class))]
         raise FerlabError(
-            f"class {emotion} has {of_class.min()} training images; "
-            "at least 2 are needed, one to train and one to validate"
+            f"class {emotion} has {of_class.min()} training images; at least "
+            + ("1 is needed" if needed == 1 else "2 are needed, one to train and one to validate")
         )
+    if val_fraction == 0:
+        return np.arange(len(labels)), np.arange(0)
     wanted = np.rint(val_fraction * of_class).astype(np.int64).clip(1, of_class - 1)
 
     in_val = np.zeros(len(first), dtype=bool)

@@ -136,7 +136,9 @@ class Divergence(Callback):
                 self._look(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.enable_validation and not math.isfinite(trainer.callback_metrics["val/loss"]):
+        if not trainer.enable_validation:
+            self.check(trainer)  # nobody else looks at what the last step has made of the weights
+        elif not math.isfinite(trainer.callback_metrics["val/loss"]):
             raise self._diverged(trainer, "the validation loss is not a finite number after")
 
     def check(self, trainer: L.Trainer) -> None:

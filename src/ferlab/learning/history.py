@@ -62,13 +62,17 @@ class History(Callback):
                 rows = [
                     {
                         "epoch": int(row["epoch"]),
-                        **{key: float(row[key]) for key in _MEASURED if row[key] != ""},
+                        **{
+                            key: float(row[key])
+                            for key in _MEASURED
+                            if key not in MONITORS or row[key] != ""
+                        },
                     }
                     for row in csv.DictReader(file)
                 ]
         except (OSError, ValueError, KeyError, TypeError, csv.Error):
             rows = []
-        if not rows:
+        if not rows or any(row.keys() != rows[0].keys() for row in rows):
             log.warning("%s is damaged", os.path.relpath(self._path))
             return False
         self.rows = rows
@@ -86,13 +90,13 @@ class History(Callback):
         self._before, self._started = 0.0, time.perf_counter()
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._end_steps(pl_module)
+        self._note_end_of_steps(pl_module)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, EmotionClassifier)
         validates = trainer.enable_validation
         if not validates:
-            self._end_steps(pl_module)
+            self._note_end_of_steps(pl_module)
         train = pl_module.train_metrics.compute()
         n_images = int(pl_module.train_metrics.confusion.sum()) * trainer.world_size
         row = {
@@ -120,7 +124,7 @@ class History(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows, self._before = state_dict["rows"], state_dict["elapsed"]
 
-    def _end_steps(self, pl_module: L.LightningModule) -> None:
+    def _note_end_of_steps(self, pl_module: L.LightningModule) -> None:
         if pl_module.device.type == "cuda":
             torch.cuda.synchronize()  # or the last steps of the epoch would not be counted
         self._train_seconds = self._elapsed()

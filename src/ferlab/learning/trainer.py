@@ -47,7 +47,8 @@ def make_trainer(
         profiler: one of PROFILERS, seconds per hook or per operation; None measures nothing.
         compile: whether a training compiles its network; `auto`: where that pays for itself, see
             `compilation.pays_off`.
-        validate: whether each epoch of a training ends with a look at the validation images.
+        validate: whether each epoch of a training ends with a look at the validation images; False
+            for data that have none.
         progress_bar: whether to show one, where standard output is a terminal.
         callbacks: in the order in which they are called.
 

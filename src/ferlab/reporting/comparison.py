@@ -63,7 +63,8 @@ def shown(entry: Entry, column: str) -> tuple[str, str]:
         case "macs":
             return _millions(float(value)), ""
         case "epochs":
-            return str(value), f"best {entry.best_epoch}" if entry.best_epoch else ""
+            chosen = entry.best_epoch and "val" in entry.scores
+            return str(value), f"best {entry.best_epoch}" if chosen else ""
         case "seconds":
             return duration(float(value)), ""
         case "commit":

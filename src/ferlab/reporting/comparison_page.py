@@ -102,7 +102,8 @@ def figure_sections(entries: Sequence[Entry], folder: Path) -> Iterator[str]:
 def _figures(group: Sequence[Entry], folder: Path, number: int) -> Iterator[str]:
     """Yield the figures of runs on the same test images, the best by validation first."""
     yield page.paragraph(
-        "The validation accuracy alone decides which runs are shown and which have a colour."
+        "The validation accuracy alone decides which runs are shown and which have a colour; those "
+        "without one come last."
     )
     yield "<h3>Accuracy by model, and against cost</h3>"
     yield page.side_by_side(
@@ -146,7 +147,9 @@ def _costs(group: Sequence[Entry], folder: Path, number: int) -> str:
 
 
 def _curves(group: Sequence[Entry], folder: Path, number: int) -> Iterator[str]:
-    drawn = of_each([entry for entry in group if entry.history], "model", "optimizer")
+    drawn = of_each(
+        [entry for entry in group if entry.history and "val" in entry.scores], "model", "optimizer"
+    )
     if not drawn:
         return
     panels = []

@@ -77,7 +77,10 @@ def _accuracies(rows: Sequence[JobRow]) -> list[str]:
 
 
 def _over_seeds(rows: Sequence[JobRow], columns: Sequence[str]) -> list[list[str]]:
-    """Return name, number and means of the finished jobs that differ in nothing but the seed."""
+    """Return name, number and means of the finished jobs that differ in nothing but the seed.
+
+    What not all of them have, such as a validation, has no mean.
+    """
     alike: dict[str, list[JobRow]] = {}
     for row in rows:
         if row.status == FINISHED:
@@ -86,7 +89,12 @@ def _over_seeds(rows: Sequence[JobRow], columns: Sequence[str]) -> list[list[str
         [
             name or "all",
             str(len(several)),
-            *(_mean([row.metrics[column] for row in several]) for column in columns),
+            *(
+                _mean([row.metrics[column] for row in several])
+                if all(column in row.metrics for row in several)
+                else ""
+                for column in columns
+            ),
         ]
         for name, several in alike.items()
         if len(several) > 1

@@ -85,7 +85,7 @@ def table_4(entries: Sequence[Entry], most: int = 12) -> Table:
                 entry.accuracy("test"),
                 entry.judged_on,
                 "ferlab",
-                "epoch chosen by validation",
+                "epoch chosen by validation" if "val" in entry.scores else "not validated",
             ],
             False,
         )

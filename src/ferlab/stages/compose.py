@@ -15,6 +15,7 @@ from ferlab.data.datamodule import FaceDataModule
 from ferlab.data.store import ImageStore
 from ferlab.instantiate import instantiate, plain
 from ferlab.learning.classifier import EmotionClassifier
+from ferlab.learning.metrics import MONITORS
 from ferlab.learning.schedules import Plateau
 from ferlab.learning.trainer import make_trainer
 from ferlab.networks.build import build_network
@@ -22,10 +23,14 @@ from ferlab.networks.specs import IMAGE_SIZE, parse_model
 
 
 def make_classifier(config: DictConfig) -> EmotionClassifier:
-    """Return the module of the groups model, loss, optimizer and scheduler."""
+    """Return the module of the groups model, loss, optimizer and scheduler.
+
+    Raises:
+        FerlabError: a value cannot be, or there is no validation for the scheduler to watch.
+    """
     seed = check_integer("seed", config.seed, at_least=0, at_most=2**32 - 1)
     schedule = config.scheduler and instantiate(config.scheduler, "scheduler")
-    if isinstance(schedule, Plateau) and not _validates(config):
+    if isinstance(schedule, Plateau) and not validates(config):
         raise FerlabError(
             "the scheduler watches the validation, and data.val_fraction=0 leaves none; use "
             "scheduler=one_cycle, cosine or none"
@@ -102,7 +107,8 @@ def make_configured_trainer(
         if node is not None
     }
     for name, callback in configured.items():
-        if isinstance(callback, EarlyStopping) and not _validates(config):
+        watches = isinstance(callback, EarlyStopping) and callback.monitor in MONITORS
+        if watches and not validates(config):
             raise FerlabError(
                 f"callbacks.{name} watches the validation, and data.val_fraction=0 leaves none; "
                 f"add callbacks.{name}=null and settle trainer.max_epochs beforehand"
@@ -115,15 +121,15 @@ def make_configured_trainer(
         gradient_clip=config.trainer.gradient_clip,
         profiler=config.trainer.profiler,
         compile=config.trainer.compile,
-        validate=_validates(config),
+        validate=validates(config),
         progress_bar=config.trainer.progress_bar,
         callbacks=[*first, *configured.values(), *last],
     )
 
 
-def _validates(config: DictConfig) -> bool:
+def validates(config: Mapping[str, Any]) -> bool:
     """Return whether any of the training images are left out to validate."""
-    return bool(config.data.val_fraction != 0)
+    return bool(config["data"]["val_fraction"] != 0)
 
 
 def make_augmentation(augment: Mapping[str, Any]) -> TargetedAugmentation:

@@ -26,7 +26,7 @@ from ferlab.networks.files import (
     read_description,
 )
 from ferlab.runs import RunFolder
-from ferlab.stages.compose import split_seed
+from ferlab.stages.compose import split_seed, validates
 from ferlab.stages.predict import predict
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class Teachers:
             if member.data not in ("", data.store.digest):
                 raise FerlabError(
                     f"distillation.teachers: {member.name} was trained on other data, so it may "
-                    "have seen what validates here; train it anew on these"
+                    "have seen what is judged here; train it anew on these"
                 )
 
     def label(self, data: FaceDataModule, config: DictConfig) -> None:
@@ -166,7 +166,7 @@ def _check_split(run: RunFolder, values: Mapping[str, Any]) -> str:
         FerlabError: it may have been trained on images that validate here.
     """
     origin = next((one for one in (run, RunFolder(run.path.parent)) if one.config.exists()), None)
-    if values["data"]["val_fraction"] != 0:
+    if validates(values):
         if origin is None:
             _check_split_of_weights(run, values)
         else:
@@ -192,7 +192,7 @@ def _check_split_of_run(run: RunFolder, origin: RunFolder, values: Mapping[str, 
 def _check_split_of_weights(run: RunFolder, values: Mapping[str, Any]) -> None:
     """Check weights without a configuration: shipped ones were validated as ferlab does by itself.
 
-    Those of all training images have no validation in their metrics.
+    Shipped ones have metrics; those of all training images have no validation there.
     """
     metrics = run.recorded_metrics()
     if metrics is not None and "val/accuracy" not in metrics:
@@ -201,10 +201,9 @@ def _check_split_of_weights(run: RunFolder, values: Mapping[str, Any]) -> None:
             "name others, or train with data.val_fraction=0"
         )
     shipped = read_yaml(conf_folder() / "data/fer2013.yaml")
-    if _split(values) != _split({"data": shipped, "seed": 0}):
+    if metrics is None or _split(values) != _split({"data": shipped, "seed": 0}):
         log.warning(
-            "%s does not tell which images validated it, and ferlab's own weights were "
-            "validated on others than these: it may flatter this validation",
+            "%s does not tell which images it was trained on: it may flatter this validation",
             os.path.relpath(run.path),
         )
 

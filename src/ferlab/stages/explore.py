@@ -136,7 +136,7 @@ def _augmentation(
         page.paragraph(
             f"The plan adds {added.sum():,} images to {originals.sum():,}, so an epoch has "
             f"{originals.sum() + added.sum():,}. Transformed are {what}, {kept}. The split comes "
-            "first: no copy of a validation image is trained on."
+            "first: no copy of an image that validates is trained on."
         ),
         page.figure(folder / "plan.png", "Rows per class of one epoch."),
     ]

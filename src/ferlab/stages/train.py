@@ -26,13 +26,16 @@ from ferlab.learning.trainer import describe_device
 from ferlab.networks.files import save_network
 from ferlab.reporting import figures, results
 from ferlab.runs import RunFolder
-from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data
+from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data, validates
 from ferlab.stages.distil import Teachers
 from ferlab.stages.entry import run_stage
 from ferlab.stages.predict import predict
 from ferlab.stages.sweep import own_values
 
 log = logging.getLogger(__name__)
+
+JUDGED = ("val", "test")
+"""What a finished training is judged on, where it has images."""
 
 
 def main(overrides: Sequence[str] | None = None) -> int:
@@ -51,7 +54,7 @@ def train(config: DictConfig, folder: RunFolder) -> float | None:
     values = plain(config)
     folder.check_configuration(values)
     if (recorded := folder.recorded_metrics()) is not None:
-        if config.data.val_fraction != 0 and config.monitor not in recorded:
+        if validates(config) and config.monitor not in recorded:
             raise FerlabError(f"{folder.metrics} is damaged (no {config.monitor}); delete it")
         log.info("finished before, nothing to do: %s", os.path.relpath(folder.path))
         return recorded.get(config.monitor)
@@ -73,6 +76,11 @@ def train(config: DictConfig, folder: RunFolder) -> float | None:
     log.info("model   %s, %s parameters", config.model.name, f"{classifier.n_parameters:,}")
     log.info("%s", _describe_splits(data))
     teachers.check_data(data)
+    if not any(len(data.judged_rows(split)) for split in JUDGED):
+        raise FerlabError(
+            "there are no test images, and data.val_fraction=0 leaves none to validate: nothing "
+            "could be judged; leave out data.val_fraction=0, or name other data with data.root="
+        )
     if trainer.is_global_zero:  # of several processes the first one writes
         folder.open(
             values,
@@ -127,11 +135,13 @@ def _finish(
 ) -> dict[str, float]:
     """Judge the restored weights, write and say what came out, and return the metrics."""
     row = best_epoch(history.rows, config.monitor)
-    which = "best" if config.monitor in row else "nothing validated, last"
-    log.info("%s epoch %d of %d, its weights restored", which, row["epoch"], len(history.rows))
+    if config.monitor in row:
+        log.info("best epoch %d of %d, its weights restored", row["epoch"], len(history.rows))
+    else:
+        log.info("nothing validated, the weights of epoch %d, the last, are kept", row["epoch"])
     predictions = {
         split: predict(trainer, classifier, data, split)
-        for split in ("val", "test")
+        for split in JUDGED
         if len(data.judged_rows(split))
     }
     metrics = {

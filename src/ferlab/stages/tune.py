@@ -29,7 +29,7 @@ from ferlab.runs import RunFolder, digest, flatten
 from ferlab.search.epochs import EpochReport, StopOnSignal
 from ferlab.search.space import parse_space
 from ferlab.search.study import Search, make_pruner, n_begun
-from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data
+from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data, validates
 from ferlab.stages.distil import Teachers
 from ferlab.stages.entry import run_stage
 from ferlab.stages.recipe import write_recipe
@@ -59,8 +59,10 @@ def tune(config: DictConfig, folder: RunFolder) -> float:
         return recorded[config.monitor]
 
     # What is wrong in the configuration is met here, before any image is read.
-    if config.data.val_fraction == 0:
-        raise FerlabError("tune chooses by validation, and data.val_fraction=0 leaves none")
+    if not validates(config):
+        raise FerlabError(
+            "tune chooses by validation, and data.val_fraction=0 leaves none; leave that out"
+        )
     space = parse_space(values["tune"]["space"], flatten(_of_train(values)))
     pruner = make_pruner(
         config.tune.pruner, config.tune.startup, config.tune.warmup, config.trainer.max_epochs
