@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,12 @@ HISTORY_COLUMNS = (
 )
 
 _MEASURED = HISTORY_COLUMNS[1:]  # all but the epoch's number
+
+
+def _parse(row: Mapping[str, str]) -> dict[str, float]:
+    """Return a line of the file as numbers, without the blank ones where nothing validates."""
+    kept = [key for key in _MEASURED if key not in MONITORS or row[key] != ""]
+    return {"epoch": int(row["epoch"]), **{key: float(row[key]) for key in kept}}
 
 
 class History(Callback):
@@ -59,17 +66,7 @@ class History(Callback):
         """
         try:
             with self._path.open(encoding="utf-8", newline="") as file:
-                rows = [
-                    {
-                        "epoch": int(row["epoch"]),
-                        **{
-                            key: float(row[key])
-                            for key in _MEASURED
-                            if key not in MONITORS or row[key] != ""
-                        },
-                    }
-                    for row in csv.DictReader(file)
-                ]
+                rows = [_parse(row) for row in csv.DictReader(file)]
         except (OSError, ValueError, KeyError, TypeError, csv.Error):
             rows = []
         if not rows or any(row.keys() != rows[0].keys() for row in rows):
@@ -112,7 +109,7 @@ class History(Callback):
         self._write(trainer)
         self._to_loggers(trainer, row)
         log.info(
-            f"epoch %3d  train loss %.4f accuracy %.4f  "
+            "epoch %3d  train loss %.4f accuracy %.4f  "
             f"{'val loss %.4f accuracy %.4f  ' if validates else ''}"
             "lr %.2g  %.1f s  %.0f images/s",
             *(row[column] for column in HISTORY_COLUMNS if column in row),
