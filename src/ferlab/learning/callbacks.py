@@ -39,9 +39,7 @@ class BestWeights(Callback):
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         # Averaged weights are in the network now, and no longer when the metrics are known.
         assert isinstance(pl_module, EmotionClassifier)
-        self._validated = {
-            name: tensor.clone() for name, tensor in pl_module.network.state_dict().items()
-        }
+        self._validated = _copy(pl_module)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not trainer.enable_validation:
@@ -53,9 +51,7 @@ class BestWeights(Callback):
 
     def take(self, module: EmotionClassifier) -> None:
         """Take the weights that the module's network has now for the best ones."""
-        self._weights = {
-            name: tensor.clone() for name, tensor in module.network.state_dict().items()
-        }
+        self._weights = _copy(module)
 
     def restore(self, module: EmotionClassifier) -> None:
         """Put the best weights into the module's network."""
@@ -86,6 +82,11 @@ class BestWeights(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._best, self._weights = state_dict["best"], state_dict["weights"]
+
+
+def _copy(module: EmotionClassifier) -> dict[str, Tensor]:
+    """Return a copy of the weights that the module's network has now."""
+    return {name: tensor.clone() for name, tensor in module.network.state_dict().items()}
 
 
 def make_early_stopping(monitor: str, patience: int) -> EarlyStopping:

@@ -19,12 +19,7 @@ from ferlab.instantiate import conf_folder, plain
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.distillation import soften
 from ferlab.learning.trainer import make_trainer
-from ferlab.networks.files import (
-    DESCRIPTION,
-    digest_weights,
-    load_network,
-    read_description,
-)
+from ferlab.networks.files import DESCRIPTION, digest_weights, load_network, read_description
 from ferlab.runs import RunFolder
 from ferlab.stages.compose import split_seed, validates
 from ferlab.stages.predict import predict
