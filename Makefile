@@ -1,4 +1,4 @@
-# Every target makes .venv when it is missing.
+# Every target but help and clean makes .venv when it is missing.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready

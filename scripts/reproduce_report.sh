@@ -2,7 +2,7 @@
 # Rebuilds the university report, from nothing to outputs/report/index.html: data exploration,
 # models A to F with Adam and SGD, Tables 1 to 4 and Figures 2 and 3, its values beside ours.
 #
-#     scripts/reproduce_report.sh              FER-2013; hours on a CPU, minutes on a CUDA device
+#     scripts/reproduce_report.sh              FER-2013; hours on a CPU, not yet run on a CUDA device
 #     QUICK=1 scripts/reproduce_report.sh      drawn faces, minutes: shows that it works, no more
 #     OUT=elsewhere scripts/reproduce_report.sh data.root=/path/to/fer2013
 #

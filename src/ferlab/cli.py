@@ -16,7 +16,7 @@ STAGES = {
     "describe": "print the layers of networks, their shapes, parameters and costs",
 }
 
-EXTRAS = {"optuna": "tune", "plotly": "tune", "filelock": "tune"}
+EXTRAS = {"optuna": "tune", "plotly": "tune"}
 """Packages that an extra of ferlab brings, and its name."""
 
 USAGE = "\n".join(

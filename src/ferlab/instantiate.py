@@ -1,5 +1,6 @@
 """Objects from configuration: Hydra's instantiation, with a person's mistakes in one line."""
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from ferlab.checks import FerlabError
 
 _PACKAGE = Path(__file__).parent
+_UNKNOWN_ARGUMENT = re.compile(r"unexpected keyword argument '(\w+)'")
 
 
 def conf_folder() -> Path:
@@ -53,6 +55,11 @@ def instantiate(config: DictConfig | Mapping[str, Any], group: str, **arguments:
         if isinstance(cause, FerlabError):
             raise cause from None
         reason = str(cause or error).splitlines()[0]
+        if unknown := _UNKNOWN_ARGUMENT.search(reason):
+            raise FerlabError(
+                f"{config['_target_']} has no {unknown[1]}; take {group}.{unknown[1]} out, where a "
+                f"file sets it with '~{group}.{unknown[1]}'"
+            ) from error
         raise FerlabError(f"{group}: {reason}") from error
 
 

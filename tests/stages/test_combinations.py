@@ -1,5 +1,6 @@
 """Every model, loss, optimizer, schedule and recipe trains and is judged."""
 
+import csv
 import json
 from itertools import cycle
 from pathlib import Path
@@ -85,6 +86,26 @@ def test_debug_overfit_learns_by_heart(train):
     lines = Path("run/history.csv").read_text().splitlines()
     assert len(lines) == 41  # nothing stops it early
     assert float(lines[-1].split(",")[2]) > 0.9
+
+
+@pytest.mark.parametrize("chosen", ["scheduler=none", "debug=overfit"])
+def test_an_experiment_also_trains_without_its_schedule(chosen, train):
+    status, _, err = train("experiment=small", chosen, "trainer.max_epochs=2", "hydra.run.dir=run")
+    assert status == 0, err
+    with Path("run/history.csv").open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert first["learning_rate"] == second["learning_rate"]
+
+
+def test_what_an_experiment_sets_and_another_choice_lacks_is_refused_and_can_be_taken_out(train):
+    chosen = ["experiment=small", "scheduler=cosine", "trainer.max_epochs=1"]
+    status, _, err = train(*chosen)
+    assert status == 1
+    assert err == (
+        "ferlab: ferlab.learning.schedules.Cosine has no warm_up; take scheduler.warm_up out, "
+        "where a file sets it with '~scheduler.warm_up'\n"
+    )
+    assert train(*chosen, "~scheduler.warm_up")[0] == 0
 
 
 def test_debug_profile_says_where_the_time_goes(train):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import lightning as L
 import pytest
 import yaml
 from conftest import TINY
@@ -139,6 +140,24 @@ def test_a_trial_that_cannot_be_is_shown_and_the_others_go_on(tune):
     assert all(row["model.layers.0.pool"] == "49" for row in failed)
     assert "layer 0: pool" in failed[0]["reason"]
     assert f"trial {failed[0]['trial']}: " in out
+
+
+def test_a_trial_that_is_too_large_for_the_memory_is_shown_and_the_others_go_on(tune, monkeypatch):
+    fit = L.Trainer.fit
+
+    def fit_what_fits(trainer, module, datamodule):
+        if datamodule.batch_size == 16:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes")
+        fit(trainer, module, datamodule=datamodule)
+
+    monkeypatch.setattr(L.Trainer, "fit", fit_what_fits)
+    status, _, err = tune("tune.trials=4", "tune.space.optimizer=null")
+    assert status == 0, err
+    rows = trials(only_folder())
+    failed = [row for row in rows if row["outcome"] == "failed"]
+    assert 0 < len(failed) < 4
+    assert all(row["data.batch_size"] == "16" for row in failed)
+    assert failed[0]["reason"].startswith("there is not enough memory")
 
 
 def test_where_every_trial_fails_it_is_one_line_and_there_is_no_recipe(tune):

@@ -29,7 +29,9 @@ def make_classifier(config: DictConfig) -> EmotionClassifier:
         FerlabError: a value cannot be, or there is no validation for the scheduler to watch.
     """
     seed = check_integer("seed", config.seed, at_least=0, at_most=2**32 - 1)
-    schedule = config.scheduler and instantiate(config.scheduler, "scheduler")
+    # An experiment's own values outlive scheduler=none; without a target they are of no schedule.
+    named = config.scheduler and "_target_" in config.scheduler
+    schedule = instantiate(config.scheduler, "scheduler") if named else None
     if isinstance(schedule, Plateau) and not validates(config):
         raise FerlabError(
             "the scheduler watches the validation, and data.val_fraction=0 leaves none; use "

@@ -122,7 +122,7 @@ def _run(
             _check_no_sweep()
             return task(config, folder)
         except Exception as error:
-            raised.append(_known(error))
+            raised.append(explained(error))
             return None
         except Interrupted as stop:
             overrides = HydraConfig.get().overrides.task
@@ -148,7 +148,7 @@ def _run_in_sweep(
             try:
                 task(config, folder)
             except Exception as raised:
-                error = _known(raised)
+                error = explained(raised)
                 log.info("failed: %s", _worded(error), exc_info=not isinstance(error, MISTAKES))
                 with contextlib.suppress(OSError):
                     if not folder.busy():
@@ -204,7 +204,7 @@ _OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory", "STATUS_AL
 """What the errors say of allocators that have no class of error: torch's on the CPU, CUDA's own."""
 
 
-def _known(error: Exception) -> Exception:
+def explained(error: Exception) -> Exception:
     """Return the error; of memory that was not enough, what a person can do about it."""
     out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
     if out_of_memory or any(words in str(error) for words in _OUT_OF_MEMORY):

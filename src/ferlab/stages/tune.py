@@ -31,7 +31,7 @@ from ferlab.search.space import parse_space
 from ferlab.search.study import Search, make_pruner, n_begun
 from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data, validates
 from ferlab.stages.distil import Teachers
-from ferlab.stages.entry import run_stage
+from ferlab.stages.entry import explained, run_stage
 from ferlab.stages.recipe import write_recipe
 
 log = logging.getLogger(__name__)
@@ -117,17 +117,19 @@ class _Objective:
 
     def __call__(self, trial: optuna.Trial) -> float:
         torch.set_num_threads(max(1, self._threads // self._search.n_running()))
-        config = _varied(self._config, trial.params)
+        try:
+            return self._best_epoch(trial, _varied(self._config, trial.params))
+        except Exception as error:
+            raise explained(error)
+
+    def _best_epoch(self, trial: optuna.Trial, config: DictConfig) -> float:
         classifier = make_classifier(config)
         data = make_data(config, classifier.network.input_size, self._store)
         report = EpochReport(trial, config.monitor)
         trainer = make_configured_trainer(config, self._folder.path, [], [report, self._stop])
         classifier.loss.balance(data.epoch_class_counts())
-        try:
-            self._teachers.label(data, config)
-            trainer.fit(classifier, datamodule=data)
-        except torch.OutOfMemoryError as error:
-            raise FerlabError("the device has not enough memory for it") from error
+        self._teachers.label(data, config)
+        trainer.fit(classifier, datamodule=data)
         return report.best
 
 
