@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 from faces import make_store
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ferlab.augment.targeted import TargetedAugmentation
 from ferlab.augment.transforms import RandomTransforms
 from ferlab.checks import FerlabError
-from ferlab.data.datamodule import FaceDataModule
+from ferlab.data.datamodule import FaceDataModule, equal_batches
 from ferlab.data.store import ImageStore
 
 N = 10  # images per class and split
@@ -71,6 +73,13 @@ def test_validation_and_chosen_rows_come_in_order():
     assert pixels(data.val_dataloader()) == pixels_at(store, data.train_and_val_rows[1])
     assert pixels(data.batches_of(data.test_rows)) == pixels_at(store, data.test_rows)
     assert [len(batch.images) for batch in data.val_dataloader()] == [3, 3, 3, 3, 2]
+
+
+@given(n_processes=st.integers(1, 9), n_rows=st.integers(9, 3000), size=st.integers(1, 400))
+def test_no_process_waits_for_another_that_has_no_validation_batch_left(n_processes, n_rows, size):
+    size = equal_batches(size, n_rows, n_processes)
+    counts = {-(-len(range(rank, n_rows, n_processes)) // size) for rank in range(n_processes)}
+    assert len(counts) == 1
 
 
 def test_runs_of_all_seeds_share_the_split_and_differ_in_the_order():

@@ -29,7 +29,7 @@ def test_the_epochs_values_are_those_of_all_its_samples_together(sizes, seed):
         log_loss(truth, probabilities, labels=range(7)), rel=1e-5
     )
     expected = confusion_matrix(truth, predicted, labels=range(7))
-    assert np.array_equal(metrics.confusion.numpy(), expected)
+    assert np.array_equal(values["confusion"].numpy(), expected)
 
 
 def test_a_reset_forgets_the_epoch_before():

@@ -1,12 +1,16 @@
 """Several processes train what one would."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from conftest import TINY
 
 from ferlab.cli import main
@@ -15,15 +19,14 @@ from ferlab.cli import main
 PLAIN = ["model.layers=[{conv: 4, pool: 4}, flatten, {dense: 8}]", "augment.mixup=0.2"]
 
 
+LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "ferlab"]
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
 def torchrun(*overrides: str) -> subprocess.CompletedProcess[str]:
     """Run `ferlab train` in two processes."""
-    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "ferlab"]
-    return subprocess.run(
-        [sys.executable, "-m", *launcher, "train", *TINY, *PLAIN, *overrides],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
+    command = [sys.executable, *LAUNCH, "train", *TINY, *PLAIN, *overrides]
+    return subprocess.run(command, env=ONE_THREAD, capture_output=True, text=True)
 
 
 def one_folder() -> Path:
@@ -34,13 +37,33 @@ def one_folder() -> Path:
 @pytest.mark.slow
 def test_two_processes_come_to_the_metrics_of_one_at_the_same_global_batch(train):
     assert train(*PLAIN, "hydra.run.dir=one")[0] == 0
-    done = torchrun()
+    done = torchrun("logger.confusion_every=3")
     assert done.returncode == 0, done.stderr
     folder = one_folder()
     one, two = (json.loads((run / "metrics.json").read_text()) for run in (Path("one"), folder))
     assert two == pytest.approx(one, rel=1e-4)
     assert done.stdout.count("best epoch") == 1
     assert not list(folder.rglob(".*"))
+    state = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+    (confusion,) = state["callbacks"]["Pictures"]["confusions"].values()
+    assert sum(map(sum, confusion)) == len(np.load(folder / "predictions.npz")["val_labels"])
+
+
+@pytest.mark.slow
+def test_two_processes_show_their_progress_in_a_terminal():
+    terminal, end = os.openpty()
+    termios.tcsetwinsize(end, (24, 120))
+    values = [*TINY, *PLAIN, "data.batch_size=4", "trainer.max_epochs=1"]
+    command = [sys.executable, *LAUNCH, "train", *values]
+    running = subprocess.Popen(command, env=ONE_THREAD, stdout=end, stderr=end)
+    os.close(end)
+    shown = b""
+    with contextlib.suppress(OSError):  # raised when the other end is closed
+        while more := os.read(terminal, 4096):
+            shown += more
+    assert running.wait() == 0
+    assert b"accuracy=" in shown
+    assert b"best epoch 1 of 1" in shown
 
 
 @pytest.mark.slow
@@ -48,6 +71,14 @@ def test_a_batch_that_cannot_be_divided_is_refused():
     done = torchrun("data.batch_size=15")
     assert done.returncode != 0
     assert "data.batch_size=15 cannot be divided among 2 processes" in done.stderr
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "extract_and_fit", "tune", "compare", "explore"])
+def test_other_stages_under_torchrun_are_refused(stage, monkeypatch, capsys):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setenv("RANK", "0")
+    assert main([stage]) == 1
+    assert f"{stage} cannot run under torchrun" in capsys.readouterr().err
 
 
 def test_a_sweep_under_torchrun_is_refused(monkeypatch, capsys):

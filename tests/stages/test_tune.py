@@ -118,9 +118,9 @@ def test_no_trial_sees_a_test_image(tune, monkeypatch):
     judged = set()
     batches_of = FaceDataModule.batches_of
 
-    def watched(data, rows):
+    def watched(data, rows, *size):
         judged.update(data.store.splits[rows].tolist())
-        return batches_of(data, rows)
+        return batches_of(data, rows, *size)
 
     monkeypatch.setattr(FaceDataModule, "batches_of", watched)
     assert tune("tune.trials=2")[0] == 0

@@ -183,12 +183,20 @@ class FaceDataModule(L.LightningDataModule):
 
     def val_dataloader(self) -> EvalBatches:
         rank, n_processes = self._share
-        return self.batches_of(self.train_and_val_rows[1][rank::n_processes])
+        rows = self.train_and_val_rows[1]
+        size = equal_batches(self.eval_batch_size, len(rows), n_processes)
+        return self.batches_of(rows[rank::n_processes], size)
 
-    def batches_of(self, rows: NDArray[np.int64]) -> EvalBatches:
-        """Return the images of the store at `rows`, in that order, in evaluation batches."""
+    def batches_of(self, rows: NDArray[np.int64], size: int | None = None) -> EvalBatches:
+        """Return the images of the store at `rows`, in that order, in evaluation batches.
+
+        Args:
+            rows: int64 (N,).
+            size: images per batch; None takes `eval_batch_size`.
+        """
         labels = torch.from_numpy(self.store.labels)
-        return EvalBatches(self._images(), labels, rows, self.eval_batch_size, self._device)
+        size = self.eval_batch_size if size is None else size
+        return EvalBatches(self._images(), labels, rows, size, self._device)
 
     @property
     def _device(self) -> torch.device:
@@ -205,6 +213,17 @@ class FaceDataModule(L.LightningDataModule):
             images = torch.from_numpy(self.store.images)
             self._placed = self._device, place(images, self._device, _free_memory(self._device))
         return self._placed[1]
+
+
+def equal_batches(size: int, n_rows: int, n_processes: int) -> int:
+    """Return the next size at which all processes have as many batches, and none waits for another.
+
+    One process has a row more than the other where the rows cannot be divided equally.
+    """
+    fewest, most = n_rows // n_processes, -(-n_rows // n_processes)
+    while -(-fewest // size) != -(-most // size) and size < most:
+        size += 1
+    return size
 
 
 def _free_memory(device: torch.device) -> int:

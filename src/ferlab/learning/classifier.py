@@ -36,7 +36,13 @@ class EmotionClassifier(L.LightningModule):
         monitor: one of MONITORS.
         test_time: what predictions are averaged over, one of TEST_TIME.
         seed: of dropout, whose masks are a function of (seed, epoch, batch index, process).
+
+    Attributes:
+        val_confusion: int64 (7, 7), that of all validation images when they were last judged, rows
+            = true class, columns = predicted class.
     """
+
+    val_confusion: Tensor
 
     def __init__(
         self,
@@ -136,7 +142,9 @@ class EmotionClassifier(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         values = self.val_metrics.compute()
-        self.log_dict({f"val/{name}": value for name, value in values.items()}, logger=False)
+        self.val_confusion = values["confusion"]
+        monitored = {key: values[key.removeprefix("val/")] for key in MONITORS}
+        self.log_dict(monitored, logger=False)
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Return the probabilities float32 (B, 7) of a batch, averaged over its views."""

@@ -95,7 +95,7 @@ class History(Callback):
         if not validates:
             self._note_end_of_steps(pl_module)
         train = pl_module.train_metrics.compute()
-        n_images = int(pl_module.train_metrics.confusion.sum()) * trainer.world_size
+        n_images = int(train["confusion"].sum())
         row = {
             "epoch": trainer.current_epoch + 1,
             "train/loss": float(train["loss"]),

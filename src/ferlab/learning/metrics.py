@@ -46,7 +46,14 @@ class EpochMetrics(Metric):
         self.loss_sum += loss.detach() * len(labels)
 
     def compute(self) -> dict[str, Tensor]:
-        """Return `loss` and `accuracy` of all samples since the last reset, both float32 ()."""
+        """Return `loss` and `accuracy`, both float32 (), and `confusion` of all processes' samples.
+
+        Each process must call it: it waits for the others.
+        """
+        return {**self.of_this_process(), "confusion": self.confusion.clone()}
+
+    def of_this_process(self) -> dict[str, Tensor]:
+        """Return `loss` and `accuracy` of the samples that this process saw, both float32 ()."""
         n = self.confusion.sum()
         return {"loss": self.loss_sum / n, "accuracy": self.confusion.trace() / n}
 

@@ -45,7 +45,7 @@ class ProgressBar(TQDMProgressBar):
         self, trainer: L.Trainer, pl_module: L.LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
         assert isinstance(pl_module, EmotionClassifier)
-        values = pl_module.train_metrics.compute()
+        values = pl_module.train_metrics.of_this_process()  # the others show no bar
         # From a GPU the copy of one refresh is shown at the next, if it has arrived by then.
         copied = torch.stack([values["loss"], values["accuracy"]]).to("cpu", non_blocking=True)
         arrived = torch.get_device_module(pl_module.device).Event()

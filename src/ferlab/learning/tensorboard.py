@@ -113,7 +113,7 @@ class Pictures(Callback):
         if not isinstance(logger, RunTensorBoard) or not trainer.enable_validation:
             return
         if epoch % logger.confusion_every == 0:
-            self._confusions[epoch] = pl_module.val_metrics.confusion.tolist()
+            self._confusions[epoch] = pl_module.val_confusion.tolist()
             self._show(logger, epoch)
 
     def state_dict(self) -> dict[str, Any]:
