@@ -47,6 +47,11 @@ def ship(name: str, place: Path) -> None:
         raise FerlabError(f"{run.path} is not a finished training; name another")
     if (origin.get("commit") or "-dirty").endswith("-dirty"):  # none where git was not at hand
         raise FerlabError(f"{run.path} was trained by code that no commit holds; train it again")
+    if local := origin.get("local"):
+        raise FerlabError(
+            f"{run.path} was trained with {', '.join(local)} of conf/local, which no commit holds; "
+            "name them on the command line and train it again"
+        )
     config = run.recorded_config()
     for teacher in recorded_value(config, "distillation", "teachers") or ():
         if not str(teacher).startswith("weights/"):

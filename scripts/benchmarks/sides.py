@@ -16,7 +16,7 @@ from benchmarks.measuring import now
 from benchmarks.usual import PREFETCHED, usual_batches, write_as_usual, write_images
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.compilation import COMPILED
-from ferlab.learning.trainer import keep_freed_memory
+from ferlab.learning.memory import keep_freed_memory
 from ferlab.networks.build import build_network
 from ferlab.networks.summary import summarise
 

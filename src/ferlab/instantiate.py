@@ -1,8 +1,9 @@
 """Objects from configuration: Hydra's instantiation, with a person's mistakes in one line."""
 
+import inspect
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -49,18 +50,29 @@ def instantiate(config: DictConfig | Mapping[str, Any], group: str, **arguments:
         FerlabError: the target cannot be found, or refuses its arguments.
     """
     try:
-        return hydra.utils.instantiate(config, _convert_="all", **arguments)
+        made = hydra.utils.instantiate(config, _convert_="all", **arguments)
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, FerlabError):
             raise cause from None
-        reason = str(cause or error).splitlines()[0]
-        if unknown := _UNKNOWN_ARGUMENT.search(reason):
-            raise FerlabError(
-                f"{config['_target_']} has no {unknown[1]}; take {group}.{unknown[1]} out, where a "
-                f"file sets it with '~{group}.{unknown[1]}'"
-            ) from error
-        raise FerlabError(f"{group}: {reason}") from error
+        raise FerlabError(_refusal(config, group, cause or error)) from error
+    if isinstance(made, partial):  # so far nothing has looked at its arguments
+        try:
+            inspect.signature(made.func).bind_partial(*made.args, **made.keywords)
+        except TypeError as error:
+            raise FerlabError(_refusal(config, group, error)) from error
+    return made
+
+
+def _refusal(config: DictConfig | Mapping[str, Any], group: str, error: BaseException) -> str:
+    """Return in one line why the target of a node could not be called, and what to do."""
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    if unknown := _UNKNOWN_ARGUMENT.search(reason):
+        return (
+            f"{config['_target_']} has no {unknown[1]}; take {group}.{unknown[1]} out, where a "
+            f"file sets it with '~{group}.{unknown[1]}'"
+        )
+    return f"{group}: {reason}"
 
 
 def check_recorded(

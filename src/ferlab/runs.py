@@ -178,6 +178,7 @@ class RunFolder:
         fixed: Mapping[str, str],
         device: str,
         overrides: Sequence[str] = (),
+        local: Sequence[str] = (),
         shared: bool = False,
     ) -> None:
         """Take the folder, record the configuration and the environment, and begin to keep the log.
@@ -188,6 +189,7 @@ class RunFolder:
                 the digest of the data, the kind of device, the precision.
             device: as a person knows it; may differ on a resume.
             overrides: what the command line set; of a sweep's job, what it sets for this one.
+            local: the dotted keys that a person's own files set beside it.
             shared: whether other processes may have it open too, each in this mode.
 
         Raises:
@@ -205,7 +207,7 @@ class RunFolder:
                         f"{value} now); {self._remedy}"
                     )
         else:
-            told = {"overrides": list(overrides), **fixed, "device": device}
+            told = {"overrides": list(overrides), "local": list(local), **fixed, "device": device}
             write_json(self.environment, {**describe_environment(), **told})
         write_text(self.config, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
         file = _LogFile(self.log, encoding="utf-8")
@@ -285,6 +287,8 @@ def _version(package: str) -> str | None:
 
 def _git_commit() -> str | None:
     """Return the commit of ferlab's checkout, `-dirty` where it has changes; None outside one."""
+    if (Path(__file__).parent / "conf").is_dir():
+        return None  # installed from a wheel: a repository around it is not ferlab's
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],

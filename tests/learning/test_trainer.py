@@ -36,7 +36,8 @@ def test_threads_that_somebody_has_set_stay(tmp_path, monkeypatch):
 
 FAULTS = """
 import pathlib, resource, sys, torch
-from ferlab.learning.trainer import keep_freed_memory, make_trainer
+from ferlab.learning.memory import keep_freed_memory
+from ferlab.learning.trainer import make_trainer
 
 def faults():
     for _ in range(3):

@@ -137,6 +137,14 @@ def test_what_no_commit_holds_is_not_shipped(trained, commit):
     assert not Path("weights").exists()
 
 
+def test_what_was_trained_with_a_persons_own_values_is_not_shipped(trained):
+    write_json(trained, {**read_json(trained), "local": ["data.batch_size"]})
+    done = ship("outputs/tiny", "tiny")
+    assert done.returncode == 1
+    assert "trained with data.batch_size of conf/local, which no commit holds" in done.stderr
+    assert not Path("weights").exists()
+
+
 def test_of_all_training_images_it_is_said(trained):
     everything = ["data.val_fraction=0", "scheduler=none", "callbacks.early_stopping=null"]
     assert main(["train", *TINY, *everything, "hydra.run.dir=outputs/all"]) == 0

@@ -18,6 +18,8 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 
 from ferlab.cli import main
 from ferlab.emotions import EMOTIONS
+from ferlab.files import read_json, write_text
+from ferlab.learning.classifier import EmotionClassifier
 
 
 @pytest.fixture
@@ -179,6 +181,30 @@ def test_too_little_memory_is_one_line(train, monkeypatch, error):
     assert err.count("\n") == 1
 
 
+def test_too_little_memory_on_a_resume_is_no_fault_of_the_checkpoint(train, monkeypatch):
+    at_batch(monkeypatch, 1, 1, lambda: signal.raise_signal(signal.SIGTERM))
+    assert train("hydra.run.dir=run")[0] == 130
+
+    def fail(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EmotionClassifier, "on_train_start", fail)
+        status, _, err = train("hydra.run.dir=run")
+    assert status == 1
+    assert err.startswith("ferlab: there is not enough memory")
+    assert train("hydra.run.dir=run")[0] == 0
+
+
+def test_what_a_persons_own_file_sets_is_recorded_where_it_changes_the_result(
+    train, tmp_path, monkeypatch
+):
+    write_text(tmp_path / "local/default.yaml", "data: {root: /here, batch_size: 16}")
+    monkeypatch.setattr("ferlab.stages.train.conf_folder", lambda: tmp_path)
+    assert train("trainer.max_epochs=1", "hydra.run.dir=run")[0] == 0
+    assert read_json(Path("run/environment.json"))["local"] == ["data.batch_size"]
+
+
 def test_sgd_trains_too(train):
     status, _, err = train("optimizer=sgd", "scheduler=none", "trainer.max_epochs=1")
     assert status == 0, err
@@ -236,8 +262,12 @@ def test_sgd_trains_too(train):
         ("+augment.extra.fear=5", "augment.extra and augment.apply_to=all need"),
         ("optimizer.betas=[0.9]", "optimizer: "),
         ("+optimizer.foreach=true", "optimizer: "),
+        ("+optimizer.momentum=0.9", "torch.optim.Adam has no momentum; take optimizer.momentum"),
         ("seed=18446744073709551616", "seed must be an integer >= 0 and <= 4294967295"),
         ("logger._target_=ferlab.nothing", "logger: "),
+        ("+logger.flush=5", "RunTensorBoard has no flush; take logger.flush out"),
+        ("logger.confusion_every=0", "logger.confusion_every must be an integer >= 1; got 0"),
+        ("+data.source.colour=1", "ferlab.data.sources.drawn has no colour; take data.source"),
         ("hydra.run.dir=/dev/null/run", "Not a directory: /dev/null/run"),
     ],
 )

@@ -15,6 +15,7 @@ from ferlab.data.datamodule import FaceDataModule
 from ferlab.files import replacing
 from ferlab.learning.callbacks import BestWeights, Divergence
 from ferlab.learning.classifier import EmotionClassifier
+from ferlab.learning.memory import is_out_of_memory
 from ferlab.learning.signals import Signals
 from ferlab.learning.tensors import is_whole
 
@@ -68,7 +69,7 @@ class Checkpoints(Callback):
         except (FerlabError, OSError):
             raise
         except Exception as error:  # what is no checkpoint of this training fails anywhere
-            if newest is None or self._has_begun:
+            if newest is None or self._has_begun or is_out_of_memory(error):
                 raise
             reason = f"{type(error).__name__}: {error}".splitlines()[0][:120]
             raise FerlabError(

@@ -1,8 +1,6 @@
 """A Lightning Trainer for one device, with the device and precision chosen where left open."""
 
-import ctypes
 import os
-import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ from lightning.pytorch.profilers import Profiler, PyTorchProfiler, SimpleProfile
 
 from ferlab.checks import FerlabError, check_boolean, check_choice, check_integer, check_number
 from ferlab.learning.compilation import Compilation
+from ferlab.learning.memory import keep_freed_memory
 from ferlab.learning.processes import processes_and_nodes
 from ferlab.learning.progress import ProgressBar
 from ferlab.learning.tensors import CheckpointFile
@@ -109,24 +108,6 @@ def _keep_to_own_cores() -> None:
     """
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(min(torch.get_num_threads(), cpu_count()))
-
-
-def keep_freed_memory(keep: bool = True) -> None:
-    """Let the C library keep what is freed for the next step; or, again, give it back at once.
-
-    By default glibc maps blocks above 32 MB anew at each allocation, and Linux clears their pages:
-    in every training step, thousands of page faults. Does nothing where there is no glibc.
-
-    Args:
-        keep: False for what glibc comes to by itself.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return
-    trim_threshold, mmap_threshold, mmap_max = -1, -3, -4  # malloc.h
-    library = ctypes.CDLL(None)
-    library.mallopt(mmap_threshold, 2**25)
-    library.mallopt(mmap_max, 0 if keep else 2**16)
-    library.mallopt(trim_threshold, -1 if keep else 2**26)
 
 
 def _make_profiler(name: str | None, folder: Path) -> Profiler | None:

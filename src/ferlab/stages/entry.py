@@ -26,6 +26,7 @@ from tqdm import tqdm
 from ferlab.checks import FerlabError, Interrupted
 from ferlab.files import write_text
 from ferlab.instantiate import conf_folder
+from ferlab.learning.memory import is_out_of_memory
 from ferlab.learning.processes import from_first, is_distributed, is_first
 from ferlab.runs import RunFolder
 from ferlab.stages.sweep import conclude, is_sweep, plan
@@ -60,6 +61,8 @@ def run_stage(
     start = ["python", program] if Path(program).name == "train.py" else ["ferlab", name]
     try:
         _check_arguments(arguments)
+        if name != "train" and is_distributed():
+            raise FerlabError(f"{name} cannot run under torchrun; start it by itself")
         if not is_sweep(arguments):
             raised: list[Exception] = []
             try:
@@ -200,14 +203,9 @@ def _fail(message: str, status: int = 1) -> int:
     return status
 
 
-_OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
-"""What the errors say of allocators that have no class of error: torch's on the CPU, CUDA's own."""
-
-
 def explained(error: Exception) -> Exception:
     """Return the error; of memory that was not enough, what a person can do about it."""
-    out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    if out_of_memory or any(words in str(error) for words in _OUT_OF_MEMORY):
+    if is_out_of_memory(error):
         return FerlabError(
             "there is not enough memory; "
             "try a smaller data.batch_size, data.eval_batch_size or model"

@@ -10,12 +10,12 @@ import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from ferlab.checks import FerlabError
+from ferlab.checks import FerlabError, check_integer
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.emotions import EMOTIONS
-from ferlab.files import write_json
+from ferlab.files import read_yaml, write_json
 from ferlab.finding import find_begun
-from ferlab.instantiate import check_recorded, instantiate, plain
+from ferlab.instantiate import check_recorded, conf_folder, instantiate, plain
 from ferlab.learning.callbacks import BestWeights, Divergence
 from ferlab.learning.checkpoints import Checkpoints
 from ferlab.learning.classifier import EmotionClassifier
@@ -25,7 +25,7 @@ from ferlab.learning.tensorboard import Pictures, RunTensorBoard
 from ferlab.learning.trainer import describe_device
 from ferlab.networks.files import save_network
 from ferlab.reporting import figures, results
-from ferlab.runs import RunFolder
+from ferlab.runs import RunFolder, flatten, settles_result
 from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data, validates
 from ferlab.stages.distil import Teachers
 from ferlab.stages.entry import run_stage
@@ -71,6 +71,8 @@ def train(config: DictConfig, folder: RunFolder) -> float | None:
     callbacks = [divergence, history, best, Pictures()]
     trainer = make_configured_trainer(config, folder.path, callbacks, [checkpoints])
     make_logger = config.logger and instantiate(config.logger, "logger")
+    if make_logger is not None and "confusion_every" in config.logger:
+        check_integer("logger.confusion_every", config.logger.confusion_every, at_least=1)
 
     log.info("device  %s, precision %s", describe_device(trainer), trainer.precision)
     log.info("model   %s, %s parameters", config.model.name, f"{classifier.n_parameters:,}")
@@ -92,6 +94,7 @@ def train(config: DictConfig, folder: RunFolder) -> float | None:
             },
             device=describe_device(trainer),
             overrides=HydraConfig.get().overrides.task,
+            local=_local_keys(),
         )
         if make_logger is not None:
             trainer.logger = make_logger(save_dir=folder.path)
@@ -107,6 +110,12 @@ def train(config: DictConfig, folder: RunFolder) -> float | None:
     metrics = _finish(config, folder, trainer, classifier, data, history)
     log.info("folder: %s", os.path.relpath(folder.path))
     return metrics.get(config.monitor)
+
+
+def _local_keys() -> list[str]:
+    """Return what a person's own `conf/local` sets that settles the result: no commit holds it."""
+    file = conf_folder() / "local/default.yaml"
+    return list(filter(settles_result, flatten(read_yaml(file)))) if file.is_file() else []
 
 
 def _resume(config: DictConfig) -> float | None:
