@@ -46,6 +46,15 @@ def test_focal_loss_weighs_each_image_by_what_it_lacks():
     assert torch.allclose(FocalLoss(gamma=2.0)(LOGITS, LABELS), expected)
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
+def test_focal_gradients_are_finite_where_a_row_could_not_be_righter(gamma):
+    logits = torch.zeros(1, 7)
+    logits[0, 3] = 200
+    logits.requires_grad_()
+    FocalLoss(gamma)(logits, torch.tensor([3])).backward()
+    assert torch.isfinite(logits.grad).all()
+
+
 def test_balanced_weights_are_scikit_learns():
     loss = CrossEntropy(class_weights="balanced")
     loss.balance(COUNTS)

@@ -37,6 +37,13 @@ def test_one_cycle_warms_up_then_falls():
     assert all(a > b for a, b in zip(found[26:-1], found[27:], strict=True))
 
 
+@pytest.mark.parametrize("steps", [1, 2, 9, 10, 11])
+def test_one_cycle_fits_any_number_of_steps(steps):
+    found = rates(OneCycle(warm_up=0.1, start=0.1, end=0.001), steps)
+    assert all(0 < rate <= 0.1 for rate in found)
+    assert found[-1] == pytest.approx(0.0001)
+
+
 def test_plateau_waits_for_its_patience():
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     scheduler = Plateau(factor=0.5, patience=1, min_lr=0.3).build(optimizer, 100, "max")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from filelock import FileLock, Timeout
 from mistakes import mistake_of
 from optuna.distributions import FloatDistribution
 
@@ -26,6 +27,14 @@ def parabola(trial):
 
 def killed(trial):
     raise KeyboardInterrupt  # as a process that dies, it neither tells nor goes on
+
+
+def is_held(lock):
+    try:
+        FileLock(lock).acquire(blocking=False)
+    except Timeout:
+        return True
+    return False
 
 
 def outcomes(study):
@@ -139,6 +148,16 @@ def test_half_a_line_after_a_power_cut_is_no_harm():
         journal.write('{"op_code":4,"wor')
     list(search().trials(3, parabola))
     assert outcomes(search().study) == ["complete"] * 3
+
+
+def test_the_journal_is_mended_while_no_other_process_writes_to_it(monkeypatch):
+    held = []
+    monkeypatch.setattr(
+        "ferlab.search.study._drop_half_line",
+        lambda journal: held.append(is_held(Path("locks/journal.lock"))),
+    )
+    search()
+    assert held == [True]
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,14 @@ def test_a_search_labels_once_and_trains_its_trials_so(happy, teacher, capfd):
     assert found == pytest.approx([(labels == HAPPY).mean()] * 3)
 
 
+def test_a_trial_with_an_impossible_share_fails(happy, capfd):
+    command = [named(happy), "+tune.space.distillation.share={choices: [1.5]}", "tune.trials=1"]
+    assert main(["tune", *TINY, *command, "hydra.run.dir=tune"]) == 1
+    with Path("tune/trials.csv").open(newline="") as file:
+        (trial,) = csv.DictReader(file)
+    assert trial["reason"] == "distillation.share must be a number >= 0 and <= 1; got 1.5"
+
+
 def test_a_search_does_not_go_on_with_another_teacher_of_the_same_name(happy, teacher, capfd):
     command = ["tune", *TINY, named(happy), "trainer.max_epochs=1", "hydra.run.dir=tune"]
     assert main([*command, "tune.trials=1"]) == 0

@@ -84,6 +84,12 @@ def test_a_mistake_leaves_no_folder(store, capfd, override, said):
     assert not Path("out").exists()
 
 
+def test_data_that_cannot_be_split_leave_no_folder(capfd):
+    assert explore(make_store(1)) == 1
+    assert "at least 2" in capfd.readouterr().err
+    assert not Path("out").exists()
+
+
 def test_the_page_says_where_nothing_validates(store):
     assert explore(store, "data.val_fraction=0") == 0
     assert "All training images train; none validates." in Path("out/index.html").read_text()

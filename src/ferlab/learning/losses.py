@@ -87,5 +87,7 @@ class FocalLoss(Loss):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the mean loss () of logits (B, 7); labels as of CrossEntropy."""
         log_p = F.log_softmax(logits, dim=1)
-        terms = self.targets(labels) * (1 - log_p.exp()) ** self.gamma * -log_p
+        # Never quite 0, of which powers below 1 have an infinite gradient.
+        lacking = (-log_p.expm1()).clamp_min(torch.finfo(log_p.dtype).tiny)
+        terms = self.targets(labels) * lacking**self.gamma * -log_p
         return terms.sum(dim=1).mean()

@@ -91,11 +91,13 @@ class OneCycle:
 
     def build(self, optimizer: Optimizer, total_steps: int, mode: str) -> LRScheduler:
         """Return PyTorch's scheduler over `total_steps` batches."""
+        # Where the warm-up is one step and no more PyTorch would divide by zero.
+        is_one_step = self.warm_up * total_steps == 1
         return OneCycleLR(
             optimizer,
             max_lr=[group["lr"] for group in optimizer.param_groups],
             total_steps=total_steps,
-            pct_start=self.warm_up,
+            pct_start=self.warm_up * (1 - 1e-9 * is_one_step),
             div_factor=1 / self.start,
             final_div_factor=self.start / self.end,
             cycle_momentum=False,

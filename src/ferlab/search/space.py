@@ -11,12 +11,17 @@ from optuna.distributions import (
 )
 
 from ferlab.checks import FerlabError, check_boolean, check_keys, check_number, did_you_mean
+from ferlab.runs import settles_result
 
 _RANGE = ("low", "high", "log", "step")
 _KEYS = (*_RANGE, "choices")
 
 _JUDGES = ("data", "seed", "monitor")
 """What decides on which images, and by which metric, a trial is judged."""
+
+_UNREAD = ("augment.test_time", "distillation.teachers")
+"""What no trial's value depends on, beside what changes no result: validation is judged by one view
+of each image, and the teachers label the training images for all trials alike."""
 
 
 def parse_space(
@@ -67,6 +72,10 @@ def _distribution(key: str, node: Any, config: Mapping[str, object]) -> BaseDist
         raise FerlabError(
             f"tune.space cannot vary {key!r}: all trials are judged on the same images by the same "
             "metric; leave it out"
+        )
+    if not settles_result(key) or key.startswith(_UNREAD):
+        raise FerlabError(
+            f"tune.space cannot vary {key!r}: no trial's value depends on it; leave it out"
         )
     if not isinstance(node, Mapping):
         raise FerlabError(f"{place} must be {{low, high}} or {{choices}}; got {node!r}")

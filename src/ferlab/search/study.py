@@ -97,7 +97,11 @@ class Search:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         with self._lock:
             lock = _JournalLock(self._locks / "journal.lock")
-            _drop_half_line(journal)
+            lock.acquire()  # trials that are running write to it
+            try:
+                _drop_half_line(journal)
+            finally:
+                lock.release()
             try:
                 self.study = optuna.create_study(
                     storage=JournalStorage(JournalFileBackend(str(journal), lock)),

@@ -71,14 +71,18 @@ class Teachers:
         Args:
             data: gets them.
             config: says what share of each label is the mean of the teachers' probabilities.
+
+        Raises:
+            FerlabError: the share is out of range.
         """
+        share = _check_share(config.distillation.share)
         if not self._members:
             return
         rows = data.train_and_val_rows[0]
         if self._rows is None or not np.array_equal(self._rows, rows):
             self._probabilities = torch.stack(list(self._predict(data))).mean(dim=0)
             self._rows = rows
-        labels, share = torch.from_numpy(data.store.labels[rows]), config.distillation.share
+        labels = torch.from_numpy(data.store.labels[rows])
         data.soft_labels = soften(labels, self._probabilities, share)
 
     def _predict(self, data: FaceDataModule) -> Iterator[torch.Tensor]:
@@ -123,11 +127,15 @@ def _parse(distillation: object) -> list[str]:
     if not isinstance(distillation, Mapping):
         raise FerlabError(f"distillation must have teachers and share; got {distillation!r}")
     check_keys("distillation", distillation, ("teachers", "share"))
-    check_number("distillation.share", distillation.get("share"), at_least=0, at_most=1)
+    _check_share(distillation.get("share"))
     named = distillation.get("teachers")
     if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
         raise FerlabError(f"distillation.teachers must be a list of folders; got {named!r}")
     return named
+
+
+def _check_share(share: object) -> float:
+    return check_number("distillation.share", share, at_least=0, at_most=1)
 
 
 def _find(name: str, values: Mapping[str, Any]) -> Iterator[_Teacher]:

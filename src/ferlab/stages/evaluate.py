@@ -70,7 +70,7 @@ def evaluate(config: DictConfig, folder: RunFolder) -> None:
 
 
 class _Predictor:
-    """Predicts run after run, on the same device and, where they agree, from the same store.
+    """Predicts run after run, on the same device.
 
     Attributes:
         trainer: of the device that predicts.

@@ -44,6 +44,7 @@ def explore(config: DictConfig, folder: RunFolder) -> None:
         n_faces = check_integer("faces", config.faces, at_least=1)
         n_offenders = check_integer("offenders", config.offenders, at_least=1)
         data = make_data(config)
+        _ = data.train_and_val_rows  # what cannot be split is met before anything is written
         folder.open(values, {"data": data.store.digest}, device="cpu")
         random = np.random.default_rng(config.seed)
         page.write_page(

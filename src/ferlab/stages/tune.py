@@ -120,7 +120,9 @@ class _Objective:
         try:
             return self._best_epoch(trial, _varied(self._config, trial.params))
         except Exception as error:
-            raise explained(error)
+            if (told := explained(error)) is error:
+                raise
+            raise told from error
 
     def _best_epoch(self, trial: optuna.Trial, config: DictConfig) -> float:
         classifier = make_classifier(config)
