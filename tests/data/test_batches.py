@@ -253,6 +253,16 @@ def test_mixup_blends_rows_of_the_batch_and_their_labels():
     assert any(not torch.equal(b.images, a.images) for b, a in zip(plain, mixed, strict=True))
 
 
+@pytest.mark.parametrize("frozen", [True, False])
+def test_what_is_not_transformed_is_seen_in_its_centre(frozen):
+    plan = {"extra": {"fear": 5}, "transforms": SHAKE, "frozen": frozen}
+    batches = list(train_batches(33, given={"crop": 40}, **plan))
+    centres = to_float(torch.from_numpy(STORE.images[ROWS][..., 4:44, 4:44]))
+    seen = {image.numpy().tobytes() for batch in batches for image in batch.images}
+    assert {centre.numpy().tobytes() for centre in centres} <= seen
+    assert len(seen) == 33
+
+
 @pytest.mark.parametrize("share", [(0, 1), (1, 2)])
 @pytest.mark.parametrize("mixup", [0.0, 0.4])
 def test_soft_labels_go_with_their_images_as_labels_do(mixup, share):

@@ -276,7 +276,16 @@ def set_in_directory(offset, value):
     return change
 
 
+POSTSCRIPT = b"""%!PS-Adobe-3.0 EPSF-3.0
+%%BoundingBox: 0 0 48 48
+%ImageData: 48 48 8 1 1 48 1 "image"
+%%EndComments
+(made) (w) file closefile
+%%EOF
+"""
+
 HOSTILE = {
+    "no name": (add("."), "has no name"),
     "climbs out": (add("../evil.jpg"), "leads out of the archive"),
     "climbs out further in": (add("train/angry/../../../evil.jpg"), "leads out of the archive"),
     "absolute": (add("/etc/evil.jpg"), "leads out of the archive"),
@@ -291,6 +300,7 @@ HOSTILE = {
     "empty file": (lambda path: path.write_bytes(b""), "not a whole zip archive"),
     "damaged data": (damage_data, "cannot be unpacked"),
     "no image": (add("train/angry/x.jpg", b"hello"), "cannot be decoded"),
+    "a program": (add("train/angry/x.jpg", POSTSCRIPT), "cannot be decoded (no image)"),
     "unknown class": (add("train/contempt/x.jpg", b"hello"), "is not one of the classes"),
 }
 

@@ -145,7 +145,9 @@ class TrainBatches:
                 images[:count] = transforms(images[:count], draws[index, :count])
             if self._crop is not None:
                 named = Draws(*draws[index].unbind(dim=1))
-                images = random_crops(images, self._crop, named.window_x, named.window_y)
+                x, y = named.window_x.clone(), named.window_y.clone()
+                x[count:] = y[count:] = 0.5  # the centre of what is not transformed
+                images = random_crops(images, self._crop, x, y)
             batch = Batch(images, labels[index])
             if alpha:
                 batch = Batch(*mix(*batch, partner[index], weight[index]))

@@ -139,6 +139,8 @@ _Tree = dict[str, "zipfile.ZipInfo | _Tree"]
 
 
 def _problem(info: zipfile.ZipInfo, parts: tuple[str, ...]) -> str | None:
+    if not parts and info.filename != "./":
+        return "has no name"
     if ".." in parts or info.filename.startswith("/") or "\\" in info.filename:
         return "leads out of the archive"
     if stat.S_ISLNK(info.external_attr >> 16):

@@ -9,11 +9,8 @@ import numpy as np
 from tqdm import tqdm
 
 from ferlab.checks import FerlabError, did_you_mean
-from ferlab.data.store import SIDE, SPLITS, ImageStore
+from ferlab.data.store import OFFICIAL, SIDE, SPLITS, ImageStore
 from ferlab.emotions import CSV_EMOTIONS, EMOTIONS
-
-USAGES = {"Training": "training", "PublicTest": "public", "PrivateTest": "private"}
-"""The words of the column `Usage`, and the splits that they mean."""
 
 _LABELS = {str(code): EMOTIONS.index(emotion) for code, emotion in enumerate(CSV_EMOTIONS)}
 _GREY_LEVELS = {str(level): level for level in range(256)}
@@ -38,10 +35,10 @@ def read_csv(path: Path) -> ImageStore:
         place = f"{path}, line {line}"
         if emotion not in _LABELS:
             raise FerlabError(f"{place}: emotion must be a code from 0 to 6; got {emotion[:20]!r}")
-        if usage not in USAGES:
-            hint = did_you_mean(usage, USAGES)
+        if usage not in OFFICIAL:
+            hint = did_you_mean(usage, OFFICIAL)
             raise FerlabError(
-                f"{place}: Usage must be one of {', '.join(USAGES)}; got {usage[:20]!r}{hint}"
+                f"{place}: Usage must be one of {', '.join(OFFICIAL)}; got {usage[:20]!r}{hint}"
             )
         texts = levels.split()
         if len(texts) != _PIXELS:
@@ -55,7 +52,7 @@ def read_csv(path: Path) -> ImageStore:
                 f"{place}: a pixel must be an integer from 0 to 255; got {error.args[0][:20]!r}"
             ) from None
         labels.append(_LABELS[emotion])
-        splits.append(SPLITS.index(USAGES[usage]))
+        splits.append(SPLITS.index(OFFICIAL[usage]))
         names.append(f"{path.name}:{line}")
     if not labels:
         raise FerlabError(f"{path} has no rows below its header; copy it again")

@@ -21,6 +21,9 @@ SIDE = 48
 SPLITS = ("training", "public", "private", "test")
 """Where an image comes from; `test` is a test image whose official half is not known."""
 
+OFFICIAL = {"Training": "training", "PublicTest": "public", "PrivateTest": "private"}
+"""FER-2013's own words for three of them: a CSV's `Usage`, the beginning of Kaggle's file names."""
+
 FORMAT = 1  # of the cache; part of every key, so an older cache is never opened
 
 _COLUMNS = ("images", "labels", "splits", "names", "hashes")

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from ferlab.checks import FerlabError, did_you_mean
 from ferlab.data.listing import File, Folder
-from ferlab.data.store import SIDE, SPLITS, ImageStore
+from ferlab.data.store import OFFICIAL, SIDE, SPLITS, ImageStore
 from ferlab.emotions import EMOTIONS
 
 OTHER_NAMES = {
@@ -31,7 +31,6 @@ OTHER_NAMES = {
 
 _UNNAMED = {"train": "training", "test": "test"}  # the split where the file name tells none
 _PARTS = tuple(_UNNAMED)
-_OFFICIAL = {"Training": "training", "PublicTest": "public", "PrivateTest": "private"}
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _LARGEST = 1 << 20  # bytes of an image file; FER-2013's have about 1,600
 
@@ -128,7 +127,8 @@ def decode(classes: list[ClassFolder]) -> ImageStore:
 def _decode_image(file: File) -> NDArray[np.uint8]:
     """Return the grey levels of one image file: uint8 (48, 48)."""
     try:
-        with Image.open(io.BytesIO(file.read(_LARGEST))) as image:
+        # Of other formats Pillow would start a program for PostScript.
+        with Image.open(io.BytesIO(file.read(_LARGEST)), formats=("JPEG", "PNG")) as image:
             if image.size != (SIDE, SIDE):
                 width, height = image.size
                 raise FerlabError(
@@ -200,7 +200,7 @@ def _scan_class(part: str, emotion: str, folder: Folder) -> Iterator[_ImageFile]
                 f"{entry.place} has {entry.size:,} bytes; an image of {SIDE}×{SIDE} pixels has "
                 "a few thousand; replace it or remove it"
             )
-        split = _OFFICIAL.get(entry.name.partition("_")[0], _UNNAMED[part])
+        split = OFFICIAL.get(entry.name.partition("_")[0], _UNNAMED[part])
         if (split == "training") != (part == "train"):
             raise FerlabError(
                 f"{entry.place} is by its name one of the {split} images, which do not belong "
