@@ -32,6 +32,8 @@ def write_report_page(folder: Path) -> Path:
     if not trained:
         raise FerlabError(f"no network in {folder / 'models'} is trained; start the script again")
     explored, best = RunFolder(folder / "data"), RunFolder(trained[0].path)
+    if (summary := explored.recorded_metrics()) is None:
+        raise FerlabError(f"{explored.path} is not explored to the end; start the script again")
     by_class = read_json(best.report / "classification_report.json")
     model_f = summarise(parse_model(read_yaml(conf_folder() / "model/F.yaml")))
     index = folder / "index.html"
@@ -39,7 +41,7 @@ def write_report_page(folder: Path) -> Path:
         index,
         f"The report rebuilt, on {trained[0].data}",
         reproduction.differences_section(),
-        reproduction.data_section(explored.path, explored.recorded_metrics() or {}),
+        reproduction.data_section(explored.path, summary),
         reproduction.table_1_section([Layer(**vars(row)) for row in model_f]),
         reproduction.models_section(trained),
         *figure_sections(trained, folder),
@@ -52,7 +54,9 @@ def write_report_page(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("ferlab: python scripts/report_page.py FOLDER")
     try:
         print(f"page: {write_report_page(Path(sys.argv[1]))}")
-    except FerlabError as error:
+    except (FerlabError, OSError) as error:
         sys.exit(f"ferlab: {error}")

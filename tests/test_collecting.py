@@ -131,6 +131,12 @@ def test_a_folder_is_listed_once_however_often_it_is_named(run):
     assert len(entries) == 1
 
 
+def test_runs_are_found_below_folders_that_are_called_as_a_runs_own(run):
+    for name in ("report", "features", "model", "checkpoints"):
+        write_run(Path("outputs", name, "one"))
+    assert len(collected()) == 5
+
+
 def test_the_folders_of_other_stages_are_passed_over(run):
     for stage in ("explore", "compare", "tune", "extract_and_fit"):
         place = Path("outputs") / stage
@@ -169,6 +175,7 @@ def remove(*names):
         (put("metrics.json", '{"val_acc": 0.5}'), "metrics.json has no accuracy that this version"),
         (put("config.yaml", "seed: 0"), "config.yaml is not one that this version of ferlab knows"),
         (put("config.yaml", "a: ["), "config.yaml is damaged"),
+        (put("config.yaml", "a: !!bool x"), "config.yaml is damaged"),
         (put("config.yaml", "!!python/object/apply:os.system ['touch owned']"), "is damaged"),
         (put("environment.json", "{"), "environment.json is damaged"),
         (put("model/model.yaml", "layers: []"), "model.yaml"),
@@ -202,7 +209,9 @@ def test_a_failed_job_of_a_sweep_is_left_out_with_its_own_reason(run):
     assert reason() == "failed: the loss is not a number"
 
 
-@pytest.mark.parametrize("text", ["epoch,train/loss\n1,", "step,seconds\n1,2\n", "epoch\nnan\n"])
+@pytest.mark.parametrize(
+    "text", ["epoch,train/loss\n1,", "step,seconds\n1,2\n", "epoch\nnan\n", "a" * 200_000]
+)
 def test_a_run_without_its_history_is_compared_all_the_same(run, text):
     (run / "history.csv").write_text(text)
     (entry,) = collected().values()

@@ -34,6 +34,9 @@ NO_MAPPINGS = {
     "deep and whole": "a: " + "[" * 10_000 + "]" * 10_000,
     "deep by dashes": "- " * 100_000,
     "an object": "!!python/object/apply:os.mkdir [made]",
+    "no truth value": "a: !!bool x",
+    "no integer": "a: !!int ''",
+    "no time": "a: !!timestamp x",
     "an alias": "a: &a [1]\nb: *a",
     "laughs": "a0: &a0 [x, x]\n"
     + "\n".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 99)),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ferlab.checks import FerlabError
+from ferlab.finding import model_folder
 from ferlab.networks.files import DESCRIPTION, WEIGHTS, read_description
 from ferlab.networks.specs import NetworkSpec
 from ferlab.networks.summary import summarise
@@ -61,9 +62,10 @@ def _folders(searched: Iterable[str]) -> Iterator[Path]:
         if not Path(place).is_dir():
             raise FerlabError(f"there is no folder {place}; name folders with runs=[...]")
         for folder, inner, files in os.walk(place):
-            inner[:] = sorted(name for name in inner if name not in _INSIDE)
+            is_run = not _MARKS.isdisjoint(files)
+            inner[:] = sorted(name for name in inner if not (is_run and name in _INSIDE))
             real = os.path.realpath(folder)
-            if _MARKS.isdisjoint(files) or real in seen:
+            if not is_run or real in seen:
                 continue
             seen.add(real)
             if not set(_OTHER_LOGS).isdisjoint(files):
@@ -222,7 +224,7 @@ def _history(path: Path) -> list[dict[str, float]]:
                 }
                 for row in csv.DictReader(file)
             ]
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, csv.Error):
         return []
     return rows if all(math.isfinite(row.get("epoch", math.nan)) for row in rows) else []
 
@@ -252,8 +254,7 @@ def _found(name: str, beside: Path) -> Path:
 
 def _description(run: Path) -> Path:
     """Return where `model.yaml` lies: in `model/`, or, of shipped weights, in the folder."""
-    inside = run / "model" / DESCRIPTION
-    return inside if inside.is_file() else run / DESCRIPTION
+    return (model_folder(RunFolder(run)) or run) / DESCRIPTION
 
 
 def _model_name(run: Path) -> str:

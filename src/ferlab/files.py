@@ -2,6 +2,8 @@
 
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -11,6 +13,12 @@ from typing import Any
 import yaml
 
 from ferlab.checks import FerlabError
+
+DAMAGED = (
+    *(OSError, EOFError, ValueError, TypeError, LookupError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""What numpy and zipfile raise of an `.npy` or `.npz` that is damaged or of another kind."""
 
 _LARGEST = 1 << 20  # bytes; what ferlab writes has a few thousand
 _DEEPEST = 100  # levels; what ferlab writes has six
@@ -96,7 +104,8 @@ def _read_mapping(path: Path, parse: Callable[[str], object]) -> dict[str, Any]:
             raise ValueError("it is too large")
         values = parse(text)
         repr(values)  # fails of a number with more digits than Python shows
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError, LookupError, AttributeError) as error:
+        # PyYAML lets the last two through, of a tag whose value is none: `!!bool x`
         reason = f"{error}".splitlines()[0][:100] if f"{error}" else type(error).__name__
         raise FerlabError(f"{path} is damaged ({reason}); copy it again, or delete it") from error
     if not isinstance(values, dict):

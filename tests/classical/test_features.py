@@ -129,7 +129,7 @@ def test_a_dump_in_another_class_order_is_made_again(caplog):
     assert np.array_equal(first.values, again.values)
 
 
-@pytest.mark.parametrize("damage", ["cut", "nan", "no manifest", "other shape"])
+@pytest.mark.parametrize("damage", ["cut", "nan", "no manifest", "other shape", "flipped bit"])
 def test_a_damaged_dump_is_made_again(damage):
     first = make_extractor()[0].features("test", FOLDER)
     file = FOLDER / "test.npy"
@@ -137,6 +137,11 @@ def test_a_damaged_dump_is_made_again(damage):
         file.write_bytes(file.read_bytes()[:100])
     elif damage == "nan":
         np.save(file, np.full_like(first.values, np.nan))
+    elif damage == "flipped bit":
+        packed = FOLDER / "test.npz"
+        content = bytearray(packed.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        packed.write_bytes(content)
     elif damage == "other shape":
         np.save(file, first.values[:-1])
     else:

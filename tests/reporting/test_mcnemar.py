@@ -1,5 +1,6 @@
 """McNemar's test of two classifiers on the same images."""
 
+import io
 from math import comb
 
 import numpy as np
@@ -11,6 +12,10 @@ from mistakes import mistake_of
 from ferlab.reporting.mcnemar import Paired, compare_judged, confusion_of, read_predictions
 
 counts = st.integers(0, 40)
+
+_file = io.BytesIO()
+np.save(_file, np.arange(3))
+LONE_ARRAY = _file.getvalue()
 
 
 def judged(names, labels, predicted):
@@ -99,7 +104,25 @@ def test_predictions_are_read_with_probabilities_or_classes_alone(tmp_path):
     assert (matrix[3, 3], matrix[1, 3], matrix[5, 5], matrix.sum()) == (1, 1, 1, 3)
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"\x80\x04."])
+def test_a_flipped_bit_is_named(tmp_path):
+    path = tmp_path / "predictions.npz"
+    labels = np.random.default_rng(0).integers(0, 7, 999)
+    np.savez_compressed(path, test_labels=labels, test_names=labels.astype(str))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 4] ^= 0xFF
+    path.write_bytes(content)
+    assert "predictions.npz is damaged" in mistake_of(read_predictions, path)
+
+
+def test_test_images_of_the_same_data_are_matched_in_whatever_form_they_were_read():
+    folder = {"test": judged(["a", "b"], [0, 1], [0, 0]), "val": judged(["c"], [0], [0])}
+    table = {"test": judged(["x:1", "x:2"], [0, 1], [1, 1]), "val": judged(["x:3"], [0], [0])}
+    expected = {"test": Paired(2, first_alone=1, second_alone=1)}
+    assert compare_judged(folder, table, same_data=True) == expected
+    assert "different images" in mistake_of(compare_judged, folder, table)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"\x80\x04.", LONE_ARRAY])
 def test_damaged_predictions_are_named(tmp_path, content):
     path = tmp_path / "predictions.npz"
     path.write_bytes(content)

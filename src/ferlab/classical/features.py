@@ -4,7 +4,6 @@ import hashlib
 import logging
 import math
 import time
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from ferlab.checks import FerlabError, check_integer
 from ferlab.classical.progress import peak_memory
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.emotions import EMOTIONS
-from ferlab.files import read_json, replacing, write_json
+from ferlab.files import DAMAGED, read_json, replacing, write_json
 from ferlab.networks.build import LayeredNetwork
 from ferlab.networks.files import WEIGHTS
 
@@ -245,7 +244,7 @@ def _read(folder: Path, split: str, manifest: Mapping[str, Any]) -> Arrays | Non
             raise ValueError("not what the manifest says")
     except FileNotFoundError:
         return None
-    except (FerlabError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+    except (FerlabError, *DAMAGED):
         log.info("%-8s features that are damaged are made again", split)
         return None
     log.info("%-8s %d × %d features are there already", split, *values.shape)

@@ -179,7 +179,7 @@ def _matrices(group: Sequence[Entry], folder: Path, number: int) -> Iterator[str
             parts.append(page.paragraph(f"{_name(entry)}: no matrix, {error}.", soft=True))
             continue
         title = f"{entry.model}, {entry.optimizer}: {100 * entry.scores['test'].accuracy:.2f} %"
-        figures.save(figures.draw_confusion_matrix(matrix, title.replace("$", r"\$")), path)
+        figures.save(figures.draw_confusion_matrix(matrix, title), path)
         parts.append(page.figure(path, _name(entry)))
     yield "<h3>Confusion matrices</h3>"
     yield page.paragraph(

@@ -124,7 +124,8 @@ def new_figure(width: float, height: float, title: str) -> Figure:
         facecolor="white",
     )
     FigureCanvasAgg(figure)
-    figure.suptitle(title, x=0.012, ha="left", fontsize=12, color=_INK, wrap=True)
+    text = title.replace("$", r"\$")  # no formula
+    figure.suptitle(text, x=0.012, ha="left", fontsize=12, color=_INK, wrap=True)
     return figure
 
 

@@ -3,19 +3,23 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ferlab.checks import FerlabError
 from ferlab.emotions import EMOTIONS
+from ferlab.files import DAMAGED
 from ferlab.reporting.intervals import paired_interval
 
 _LEVEL = 0.05  # of significance
+_LARGEST = 1 << 30  # bytes of all columns together; FER-2013's predictions have two million
 
-Judged = Mapping[str, tuple[NDArray[np.str_], NDArray[np.int64], NDArray[np.int64]]]
-"""Names, labels and predicted classes of the images (N,) of a split or `test/part`."""
+Columns = tuple[NDArray[np.str_], NDArray[np.int64], NDArray[np.int64]]
+"""Names, labels and predicted classes of images, each (N,)."""
+
+Judged = Mapping[str, Columns]
+"""The columns of each split and `test/part`."""
 
 
 @dataclass(frozen=True)
@@ -122,16 +126,18 @@ def read_predictions(path: Path) -> Judged:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
+            if sum(entry.file_size for entry in file.zip.infolist()) > _LARGEST:
+                raise ValueError("it is too large")
             return dict(_judged(file))
     except FileNotFoundError as error:
         raise FerlabError(f"there is no {path}; name a finished run or evaluation") from error
-    except (OSError, ValueError, KeyError, IndexError, BadZipFile, EOFError) as error:
+    except DAMAGED as error:
         raise FerlabError(f"{path} is damaged ({error})") from error
 
 
 def _judged(
     file: Mapping[str, NDArray[np.generic]],
-) -> Iterator[tuple[str, tuple[NDArray[np.str_], NDArray[np.int64], NDArray[np.int64]]]]:
+) -> Iterator[tuple[str, Columns]]:
     """Yield each split and part with its names, labels and predicted classes."""
     for split in ("val", "test"):
         if f"{split}_names" not in file:
@@ -140,16 +146,18 @@ def _judged(
             predicted = file[f"{split}_predicted"]
         else:
             predicted = file[f"{split}_probabilities"].argmax(axis=1)
-        columns = np.asarray(file[f"{split}_names"]), file[f"{split}_labels"], predicted
-        if len({column.shape for column in columns}) > 1 or columns[0].ndim != 1:
+        names, labels = file[f"{split}_names"], file[f"{split}_labels"]
+        if len({column.shape for column in (names, labels, predicted)}) > 1 or names.ndim != 1:
             raise ValueError(f"{split} has columns of different lengths")
-        if not set(np.unique(columns[1:]).tolist()) <= set(range(len(EMOTIONS))):
+        if not set(np.unique([labels, predicted]).tolist()) <= set(range(len(EMOTIONS))):
             raise ValueError(f"{split} has unknown classes")
-        yield split, columns  # type: ignore[misc]
+        columns = names.astype(np.str_), labels.astype(np.int64), predicted.astype(np.int64)
+        yield split, columns
         for part in ("public", "private", "clean"):
             chosen = np.asarray(file.get(f"{split}_{part}", []), dtype=bool)
             if chosen.any():
-                yield f"{split}/{part}", tuple(column[chosen] for column in columns)
+                names, labels, predicted = columns
+                yield f"{split}/{part}", (names[chosen], labels[chosen], predicted[chosen])
 
 
 def confusion_of(path: Path) -> NDArray[np.int64]:
@@ -168,19 +176,28 @@ def confusion_of(path: Path) -> NDArray[np.int64]:
     return np.bincount(labels * n + predicted, minlength=n * n).reshape(n, n)
 
 
-def compare_judged(first: Judged, second: Judged) -> dict[str, Paired]:
+def compare_judged(first: Judged, second: Judged, same_data: bool = False) -> dict[str, Paired]:
     """Return the comparison on each split and part whose images both have judged.
 
     Images are matched by their names, whatever their order.
+
+    Args:
+        first: of `read_predictions`.
+        second: likewise.
+        same_data: whether both were judged on the same data. Their test images are then matched by
+            their order, since another form of the data, a folder or a CSV file, has other names.
 
     Raises:
         FerlabError: the two have judged no split of the same images.
     """
     compared = {}
     for split in first.keys() & second.keys():
-        one, other = (_sorted(*judged[split]) for judged in (first, second))
-        if not all(np.array_equal(one[column], other[column]) for column in (0, 1)):
-            continue
+        one, other = first[split], second[split]
+        in_order = same_data and split.startswith("test") and np.array_equal(one[1], other[1])
+        if not in_order:
+            one, other = _by_name(one), _by_name(other)
+            if not all(np.array_equal(one[column], other[column]) for column in (0, 1)):
+                continue
         right, also_right = (predicted == labels for _, labels, predicted in (one, other))
         compared[split] = Paired(
             images=len(right),
@@ -192,7 +209,7 @@ def compare_judged(first: Judged, second: Judged) -> dict[str, Paired]:
     return {split: compared[split] for split in first if split in compared}
 
 
-def _sorted(*columns: NDArray[np.generic]) -> list[NDArray[np.generic]]:
-    """Return the columns in the order of the first one's names."""
-    order = np.argsort(columns[0], kind="stable")
-    return [column[order] for column in columns]
+def _by_name(columns: Columns) -> Columns:
+    names, labels, predicted = columns
+    order = np.argsort(names, kind="stable")
+    return names[order], labels[order], predicted[order]

@@ -116,10 +116,12 @@ def _test(pair: object, searched: Sequence[str]) -> PairTest:
     one, other = (run.recorded_environment().get("data") for run in (first, second))
     if one and other and one != other:
         raise FerlabError(f"{names[0]} and {names[1]} were judged on different data; name others")
-    return PairTest(
-        *names,
-        compare_judged(read_predictions(first.predictions), read_predictions(second.predictions)),
+    compared = compare_judged(
+        read_predictions(first.predictions),
+        read_predictions(second.predictions),
+        same_data=bool(one) and one == other,
     )
+    return PairTest(*names, compared)
 
 
 def _order(sort: str, where: Mapping[str, object] | None, shown: int, found: int) -> str:
