@@ -197,15 +197,10 @@ class RunFolder:
                 configuration or other `fixed` values.
         """
         if not shared:
-            self._take()
+            self.take()
         self.check_configuration(config)  # again: another run may have begun here meanwhile
-        if recorded := self.recorded_environment():
-            for name, value in fixed.items():
-                if recorded.get(name) != value:
-                    raise FerlabError(
-                        f"{self.path} was begun with other {name} ({recorded.get(name)} there, "
-                        f"{value} now); {self._remedy}"
-                    )
+        if self.environment.exists():
+            self.check_fixed(fixed)
         else:
             told = {"overrides": list(overrides), "local": list(local), **fixed, "device": device}
             write_json(self.environment, {**describe_environment(), **told})
@@ -215,11 +210,43 @@ class RunFolder:
         self._kept.setTarget(file)
         self._kept.flush()
 
-    def _take(self) -> None:
-        """Lock the folder and remove what an earlier process left there that is of no use."""
+    def check_fixed(self, fixed: Mapping[str, str]) -> None:
+        """Make sure that what is not in the configuration is what it was, too: see `open`.
+
+        Raises:
+            FerlabError: names what differs.
+        """
+        recorded = self.recorded_environment()
+        for name, value in fixed.items():
+            if recorded.get(name) != value:
+                raise FerlabError(
+                    f"{self.path} was begun with other {name} ({recorded.get(name)} there, "
+                    f"{value} now); {self._remedy}"
+                )
+
+    def take_unless_finished(self, wait: bool = False) -> None:
+        """Take the folder, so that no other process does the same; a finished one is left alone.
+
+        Args:
+            wait: whether to wait for a process that is writing it.
+        """
+        if not self.metrics.exists():
+            self.take(wait)
+
+    def take(self, wait: bool = False) -> None:
+        """Lock the folder and remove what an earlier process left there that is of no use.
+
+        Args:
+            wait: whether to wait for a process that is writing it.
+
+        Raises:
+            FerlabError: another process is writing it.
+        """
+        if self._lock.is_locked:
+            return
         self.path.mkdir(parents=True, exist_ok=True)
         try:
-            self._lock.acquire(timeout=1)  # a second, for `busy` of another process
+            self._lock.acquire(timeout=-1 if wait else 1)  # a second, for `busy` of another process
         except Timeout:
             raise FerlabError(
                 f"{self.path} is being written by another process; wait for it, or {self._remedy}"

@@ -13,6 +13,8 @@ from faces import make_csv, make_store, make_tree
 from interruptions import at_first_prediction
 
 from ferlab.cli import main
+from ferlab.runs import RunFolder
+from ferlab.stages.predict import predict
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +79,34 @@ def test_a_run_comes_to_what_its_training_recorded(runs, evaluate, name):
 def test_latest_is_the_run_that_was_finished_last(runs, evaluate):
     assert evaluate()[0] == 0
     assert np.array_equal(probabilities_in("out"), probabilities_in(runs / "other"))
+
+
+def test_a_finished_folder_tells_of_no_other_network(runs, evaluate):
+    assert evaluate("run=outputs/train/one")[0] == 0
+    assert evaluate("run=outputs/train/one")[0] == 0
+    shutil.rmtree(runs / "one/model")
+    shutil.copytree(runs / "other/model", runs / "one/model")
+    status, err = evaluate("run=outputs/train/one")
+    assert status == 1
+    assert "out was begun with other weights" in err
+
+
+def test_a_sweep_judges_what_its_words_mean_today(runs, evaluate):
+    sweep = ["evaluate", "-m", "augment.test_time=none,flip", "run=latest"]
+    assert main(sweep) == 0
+    (runs / "one/metrics.json").touch()
+    assert main(sweep) == 0
+    assert len(list(Path("outputs/evaluate").glob("test_time_*"))) == 2
+
+
+def test_the_folder_is_its_own_while_it_predicts(runs, evaluate, monkeypatch):
+    busy = []
+    monkeypatch.setattr(
+        "ferlab.stages.evaluate.predict",
+        lambda *given: busy.append(RunFolder(Path("out")).busy()) or predict(*given),
+    )
+    assert evaluate("run=one")[0] == 0
+    assert busy == [True, True]
 
 
 def test_several_runs_are_judged_by_the_mean_of_their_probabilities(runs, evaluate):

@@ -204,8 +204,24 @@ def test_a_sweep_keeps_its_results_apart(run):
 def test_a_search_writes_what_it_tried(extract_and_fit):
     status, _, err = extract_and_fit("classifiers=[svm]", "+search.svm.C=[0.1,1.0]", "folds=2")
     assert status == 0, err
-    tried = read(CLASSICAL / "svm-search-C-0.1_1.0/search.json")
+    tried = read(CLASSICAL / "svm-search-C-0.1_1.0-folds-2/search.json")
     assert {one["parameters"]["C"] for one in tried} == {0.1, 1.0}
+
+
+def test_a_classifier_of_ones_own_is_kept_apart_by_its_values(extract_and_fit):
+    own = ["classifiers=[knn]", "+classifier.knn._target_=sklearn.neighbors.KNeighborsClassifier"]
+    for value in ("3", "5"):
+        chosen = [
+            *own,
+            f"+classifier.knn.n_neighbors={value}",
+            f"features.layer={value[0] > '4':d}",
+        ]
+        status, _, err = extract_and_fit(*chosen, out=f"outputs/{value}")
+        assert status == 0, err
+    assert {path.name for path in CLASSICAL.iterdir()} == {
+        "knn-n_neighbors-3-layer-0",
+        "knn-n_neighbors-5-layer-1",
+    }
 
 
 def test_augmented_features_add_the_plans_images(extract_and_fit):
@@ -243,7 +259,8 @@ def test_several_runs_make_one_table(extract_and_fit):
         ("classifiers=[svn]", "classifier has no 'svn', did you mean 'svm'?"),
         ("classifiers=svm", "classifiers must be a list such as [svm,random_forest]; got 'svm'"),
         ("classifier.svm.C=-1", "classifier.svm: The 'C' parameter of SVC must be"),
-        ("+classifier.svm.gama=1", "classifier.svm: "),
+        ("+classifier.svm.gama=1", "sklearn.svm.SVC has no gama; take classifier.svm.gama out"),
+        ("classifier.svm=null", "classifier.svm must name a class with _target_; got None"),
         ("+search.svm.C=1", "search.svm.C must be a list of values; got 1"),
         ("search=5", "search must map classifiers to parameters; got 5"),
         ("features.layer=3", "features.layer must be an integer >= 0 and <= 2; got 3"),

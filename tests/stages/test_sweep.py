@@ -88,6 +88,38 @@ def test_a_mistake_in_one_job_is_one_line_and_leaves_nothing_else(train):
     assert "Traceback" not in out
 
 
+def test_the_folder_of_another_sweep_is_refused_and_nothing_in_it_is_taken_for_this_ones(train):
+    into = ["hydra.sweep.dir=x"]
+    assert train(*SEEDS, *into)[0] == 0
+    before = finished_at(Path("x"))
+    assert train(*SEEDS, *into, "optimizer.lr=0.1")[0] == 1
+    for row in jobs(Path("x")):
+        assert row["status"] == "failed"
+        assert "belongs to another configuration: optimizer.lr (0.0005 there" in row["reason"]
+        assert "choose another hydra.sweep.dir" in row["reason"]
+    assert finished_at(Path("x")) == before
+    assert not list(Path("x").rglob("failure.txt"))
+    assert train(*SEEDS, *into)[0] == 0
+
+
+@pytest.mark.parametrize("added", ["~model.layers.0.dropout", "+loss.gamma=1e0", "++seed=1"])
+def test_what_is_added_or_taken_out_is_no_part_of_a_jobs_name(train, added):
+    sweep = ["-m", "loss=focal", "optimizer=adam,sgd", "trainer.max_epochs=1", "~loss.gamma"]
+    status, _, err = train(*sweep, added)
+    assert status == 0, err
+    assert sorted(finished_at(only_sweep())) == ["optimizer-adam", "optimizer-sgd"]
+
+
+@pytest.mark.parametrize("swept", ["model=A,B", "seed=1,1"])
+def test_jobs_that_are_the_same_are_refused(swept, capsys):
+    assert main(["train", "-m", "experiment=speedrun", "seed=1", swept]) == 1
+    assert "jobs 1 and 2 are the same" in capsys.readouterr().err
+
+
+def test_a_missing_m_is_named(train):
+    assert train("seed=0,1")[2].startswith("ferlab: seed=0,1 has several values; add -m to run")
+
+
 def test_a_sweep_that_was_cut_off_goes_on_where_it_was(train, monkeypatch):
     assert train(*SEEDS, "hydra.sweep.dir=whole")[0] == 0
 

@@ -180,6 +180,15 @@ def test_what_interpolates_a_varied_key_follows_it(tune):
     assert layers[2]["dropout"] == "${model.layers.0.dropout}"
 
 
+def test_what_the_search_took_out_is_taken_out_of_the_recipes_training_too(tune):
+    without = "~callbacks.early_stopping"
+    status, out, err = tune("tune.trials=1", without)
+    assert status == 0, err
+    command = f"python train.py experiment=tuned '{without}'"
+    assert command in out
+    assert f"# {command}\n" in (only_folder() / "best.yaml").read_text()
+
+
 def test_the_less_the_loss_the_better(tune):
     status, _, err = tune("tune.trials=3", "monitor=val/loss", "tune.pruner=none")
     assert status == 0, err

@@ -5,6 +5,7 @@ import gc
 import logging
 import multiprocessing as mp
 import os
+import re
 import shlex
 import sys
 import textwrap
@@ -29,10 +30,13 @@ from ferlab.instantiate import conf_folder
 from ferlab.learning.memory import is_out_of_memory
 from ferlab.learning.processes import from_first, is_distributed, is_first
 from ferlab.runs import RunFolder
-from ferlab.stages.sweep import conclude, is_sweep, plan
+from ferlab.stages.sweep import REMEDY, conclude, is_sweep, plan
 
 MISTAKES = (FerlabError, HydraException, OmegaConfBaseException, OSError)
 """What is told in one line, without a traceback."""
+
+_SEVERAL_VALUES = re.compile(r"Ambiguous value for argument '(.*)'")
+"""How Hydra begins where a sweep lacks its `-m`."""
 
 log = logging.getLogger(__name__)
 
@@ -147,14 +151,14 @@ def _run_in_sweep(
     _show_log_on_console(f"[{jobs[number]}] " if in_parallel else "")
     log.info("\njob %d of %d: %s", number + 1, len(jobs), jobs[number])
     try:
-        with RunFolder(Path(HydraConfig.get().runtime.output_dir), name) as folder:
+        with RunFolder(Path(HydraConfig.get().runtime.output_dir), name, REMEDY) as folder:
             try:
                 task(config, folder)
             except Exception as raised:
                 error = explained(raised)
                 log.info("failed: %s", _worded(error), exc_info=not isinstance(error, MISTAKES))
                 with contextlib.suppress(OSError):
-                    if not folder.busy():
+                    if not folder.metrics.exists() and not folder.busy():
                         write_text(folder.failure, f"{_worded(error)}\n")
                 del error  # its frames hold tensors
     except Interrupted as stop:
@@ -234,6 +238,11 @@ def _words(error: Exception) -> str:
     if isinstance(error, OSError):
         what = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
         return f"{what}; what was finished before is kept"
+    if several := _SEVERAL_VALUES.match(str(error)):
+        return (
+            f"{several[1]} has several values; add -m to run once with each, or write a list as "
+            "key=[…]"
+        )
     lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
     worded = "; ".join(lines[:2])
     return worded if isinstance(error, MISTAKES) else f"{type(error).__name__}: {worded}"

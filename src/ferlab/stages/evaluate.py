@@ -18,7 +18,7 @@ from ferlab.reporting import results
 from ferlab.runs import RunFolder
 from ferlab.stages.entry import run_stage
 from ferlab.stages.predict import predict
-from ferlab.stages.recorded import named_runs, recorded_data, recorded_value
+from ferlab.stages.recorded import judged_networks, named_runs, recorded_data, recorded_value
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,10 @@ def evaluate(config: DictConfig, folder: RunFolder) -> None:
     """Judge the runs, several by the mean of their probabilities, and write what comes out."""
     values = plain(config)
     folder.check_configuration(values)
+    fixed = judged_networks(config)
+    folder.take_unless_finished()
     if folder.recorded_metrics() is not None:
+        folder.check_fixed(fixed)
         log.info("finished before, nothing to do: %s", os.path.relpath(folder.path))
         return
     runs = named_runs(config)
@@ -53,6 +56,7 @@ def evaluate(config: DictConfig, folder: RunFolder) -> None:
     folder.open(
         values,
         {
+            **fixed,
             "data": predictor.data_digest,
             "runs": ", ".join(os.path.relpath(run.path) for run in runs),
             "precision": predictor.trainer.precision,

@@ -18,7 +18,7 @@ from ferlab.learning.trainer import describe_device, make_trainer
 from ferlab.reporting.extractors import ALONE, extractors_to_csv, format_extractors
 from ferlab.runs import RunFolder, flatten
 from ferlab.stages.entry import run_stage
-from ferlab.stages.recorded import named_runs
+from ferlab.stages.recorded import judged_networks, named_runs
 from ferlab.stages.study import Study
 
 log = logging.getLogger(__name__)
@@ -37,11 +37,14 @@ def extract_and_fit(config: DictConfig, folder: RunFolder) -> None:
     """
     values = plain(config)
     folder.check_configuration(values)
-    if folder.recorded_metrics() is not None:
-        log.info("finished before, nothing to do: %s", os.path.relpath(folder.path))
-        return
     recipes = make_recipes(values)
     folders = folder_names(values)
+    fixed = judged_networks(config)
+    folder.take_unless_finished()
+    if folder.recorded_metrics() is not None:
+        folder.check_fixed(fixed)
+        log.info("finished before, nothing to do: %s", os.path.relpath(folder.path))
+        return
     runs = named_runs(config)
     trainer = make_trainer(
         folder.path,
@@ -63,6 +66,7 @@ def extract_and_fit(config: DictConfig, folder: RunFolder) -> None:
     folder.open(
         values,
         {
+            **fixed,
             "data": ", ".join(data),
             "runs": ", ".join(os.path.relpath(run.path) for run in runs),
         },
@@ -107,6 +111,11 @@ def make_recipes(values: Mapping[str, Any]) -> list[Recipe]:
     seed = check_integer("seed", values["seed"], at_least=0, at_most=2**32 - 1)
     recipes = []
     for name in dict.fromkeys(names):
+        if not isinstance(known[name], Mapping) or "_target_" not in known[name]:
+            raise FerlabError(
+                f"classifier.{name} must name a class with _target_; got {known[name]!r}; to leave "
+                "it out, name the others with classifiers=[…]"
+            )
         node = dict(known[name])
         standardise = node.pop("standardise", False)
         estimator = instantiate(node, f"classifier.{name}")
@@ -125,8 +134,9 @@ def folder_names(values: Mapping[str, Any]) -> dict[str, str]:
     names = {}
     for name in values["classifiers"]:
         usual, wanted = _settings(ordinary, name), _settings(values, name)
-        if name not in ordinary["classifier"]:  # a person's own
-            usual = wanted
+        if name not in ordinary["classifier"]:  # a person's own, by its name
+            usual = {**usual, "_target_": wanted["_target_"]}
+        usual = {"folds": ordinary["folds"], **usual}
         differing = [f"{key}-{value}" for key, value in wanted.items() if value != usual.get(key)]
         names[name] = "".join(map(_typeable, "-".join([name, *differing])))
     return names
@@ -139,6 +149,7 @@ def _settings(values: Mapping[str, Any], name: str) -> dict[str, object]:
         **flatten(values["classifier"].get(name, {})),
         **values["features"],
         **{f"search-{key}": "_".join(map(str, tried)) for key, tried in search.items()},
+        **({"folds": values["folds"]} if search else {}),
     }
 
 

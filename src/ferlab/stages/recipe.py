@@ -1,5 +1,6 @@
 """A configuration of train as a file of `conf/experiment`."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,18 +24,47 @@ def write_recipe(config: DictConfig, comment: Sequence[str]) -> str:
         config: train's, with its interpolations.
         comment: lines to open with.
     """
+    groups, usual = _groups()
+    recipe = {
+        "defaults": [{f"override /{group}": choice} for group, choice in groups.items()],
+        **_nested(_differences(usual, _raw(config))),
+    }
+    text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=100)
+    return "\n".join(["# @package _global_", *(f"# {line}" for line in comment), text])
+
+
+def training_command(config: DictConfig, name: str) -> str:
+    """Return what trains the recipe of `config` once it is `conf/experiment/<name>.yaml`.
+
+    A file can add to the groups and change what they hold; what this process's command line took
+    out of them must be taken out again.
+    """
+    removed = _removed(_groups()[1], _raw(config))
+    return shlex.join(["python", "train.py", f"experiment={name}", *removed])
+
+
+def _groups() -> tuple[dict[str, str], Any]:
+    """Return the groups of this process's configuration, and what they compose to by themselves."""
     groups = {
         group: choice
         for group, choice in reversed(HydraConfig.get().runtime.choices.items())
         if choice and group not in _NOT_OF_A_RECIPE and "/" not in group and "@" not in group
     }
     usual = hydra.compose("train", [f"{group}={choice}" for group, choice in groups.items()])
-    recipe = {
-        "defaults": [{f"override /{group}": choice} for group, choice in groups.items()],
-        **_nested(_differences(_raw(usual), _raw(config))),
-    }
-    text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=100)
-    return "\n".join(["# @package _global_", *(f"# {line}" for line in comment), text])
+    return groups, _raw(usual)
+
+
+def _removed(
+    usual: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = ""
+) -> Iterator[str]:
+    """Yield an override per key that `wanted` lacks."""
+    for key, before in usual.items():
+        name = f"{prefix}{key}"
+        if key not in wanted:
+            if settles_result(name):
+                yield f"~{name}"
+        elif isinstance(before, Mapping) and isinstance(wanted[key], Mapping):
+            yield from _removed(before, wanted[key], f"{name}.")
 
 
 def _raw(config: DictConfig) -> Any:

@@ -102,6 +102,9 @@ class Study:
         with RunFolder(place, "fit", remedy="delete it and start again") as folder:
             settings = self._settings(recipe)
             folder.check_configuration(settings)
+            if folder.busy():
+                log.info("%s: waiting for another process that is at it", recipe.name)
+            folder.take_unless_finished(wait=True)
             if (recorded := folder.recorded_metrics()) is not None:
                 log.info("%s: fitted before, in %s", recipe.name, os.path.relpath(place))
                 return recorded

@@ -20,6 +20,7 @@ from ferlab.files import write_text
 from ferlab.instantiate import conf_folder, plain
 from ferlab.reporting.jobs import FINISHED, JobRow, describe_jobs, jobs_to_csv
 from ferlab.runs import RunFolder, digest, flatten, settles_result
+from ferlab.stages.recorded import judged_networks
 
 OmegaConf.register_new_resolver("ferlab.folder", lambda text: folder_name(text), replace=True)
 
@@ -31,11 +32,13 @@ class Job(NamedTuple):
         name: the values that are its own, as on the command line: `model=A seed=1`.
         name_without_seed: the same for jobs that differ in nothing but the seed.
         folder: where it runs.
+        config: its configuration, resolved.
     """
 
     name: str
     name_without_seed: str
     folder: RunFolder
+    config: dict[str, Any]
 
 
 class Sweep(NamedTuple):
@@ -53,6 +56,9 @@ class Sweep(NamedTuple):
     jobs: list[Job]
     arguments: list[str]
 
+
+REMEDY = "choose another hydra.sweep.dir"
+"""What to do where a job's folder belongs to another configuration."""
 
 FLAGS = ("-m", "--multirun")
 """What asks Hydra for a sweep."""
@@ -86,7 +92,7 @@ def plan(stage: str, arguments: Sequence[str]) -> Sweep:
         added = [f"{key}={text}" for key, text in configured.items() if key not in named]
         overrides |= {one.get_key_element(): one for one in parser.parse_overrides(added)}
         swept = [key for key, override in overrides.items() if override.is_sweep_override()]
-        fixed = [key for key in overrides if key not in swept]
+        fixed = [one.key_or_group for key, one in overrides.items() if key not in swept]
         own = [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]"]
         combinations = [
             dict(zip(overrides, values, strict=True))
@@ -104,17 +110,20 @@ def plan(stage: str, arguments: Sequence[str]) -> Sweep:
             "these jobs sweep different hydra.sweeper.params; start each by itself, "
             "or name the values themselves, as seed=0,1"
         )
+    written = [_unresolved(config) for config in configs]
+    _check_all_differ(written)
     folder = Path(hydra.sweep.dir)
     if "hydra.sweep.dir" not in overrides:
         folder /= folder_name(
-            "_".join([*map(_last_word, swept), digest(*map(_unresolved, configs))])
+            "_".join([*map(_last_word, swept), digest(*written, *map(_judged, configs))])
         )
         own.append(f"hydra.sweep.dir={folder}")
     jobs = [
         Job(
             name=" ".join(chosen[key] for key in swept),
             name_without_seed=" ".join(chosen[key] for key in swept if key != "seed"),
-            folder=RunFolder(folder / config.hydra.sweep.subdir),
+            folder=RunFolder(folder / config.hydra.sweep.subdir, remedy=REMEDY),
+            config=plain(_own(config)),
         )
         for chosen, config in zip(combinations, configs, strict=True)
     ]
@@ -145,7 +154,7 @@ def own_values(config: DictConfig) -> dict[str, Any]:
     hydra = HydraConfig.get()
     fixed = hydra.job.config.override_dirname.exclude_keys
     given = OverridesParser.create().parse_overrides(list(hydra.overrides.task))
-    own = [one.key_or_group for one in given if one.get_key_element() not in fixed]
+    own = [one.key_or_group for one in given if one.key_or_group not in fixed]
     groups = {key: hydra.runtime.choices[key] for key in own if key in hydra.runtime.choices}
     values = {
         name: value
@@ -184,22 +193,45 @@ def _last_word(key: str) -> str:
 
 def _unresolved(config: DictConfig) -> dict[str, Any]:
     """Return a job's configuration without Hydra's own."""
-    values = OmegaConf.to_container(config, resolve=False)
+    values = OmegaConf.to_container(_own(config), resolve=False)
     assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items() if key != "hydra"}
+    return {str(key): value for key, value in values.items()}
+
+
+def _own(config: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
+def _judged(config: DictConfig) -> dict[str, str]:
+    """Return which networks and data a job judges; empty where it trains one."""
+    return judged_networks(config) if "run" in config else {}
+
+
+def _check_all_differ(configs: Sequence[Mapping[str, Any]]) -> None:
+    """Raise FerlabError where two jobs are one, as where an experiment sets what is swept."""
+    numbers: dict[str, int] = {}
+    for number, config in enumerate(configs, start=1):
+        first = numbers.setdefault(repr(sorted(flatten(config).items())), number)
+        if first != number:
+            raise FerlabError(
+                f"jobs {first} and {number} are the same: a value is there twice, or the "
+                "experiment sets what is swept; leave one of them out"
+            )
 
 
 def _row(job: Job) -> JobRow:
     """Return what the job's folder tells of it."""
-    folder, metrics, reason = job.folder, None, ""
+    folder, metrics, status, reason = job.folder, None, "not finished", ""
     try:
+        folder.check_configuration(job.config)
         metrics = folder.recorded_metrics()
-        status = FINISHED if metrics is not None else "not finished"
     except FerlabError as error:
-        status, reason = "damaged", str(error)
-    if metrics is None and folder.busy():
+        status, reason = "failed", str(error)
+    if metrics is not None:
+        status = FINISHED
+    elif folder.busy():
         status, reason = "running", "in another process"
-    elif metrics is None and folder.failure.exists():
+    elif folder.failure.exists():
         status, reason = "failed", folder.failure.read_text(encoding="utf-8").strip()
     return JobRow(job.name, job.name_without_seed, status, metrics or {}, _seconds(folder), reason)
 

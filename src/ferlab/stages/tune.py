@@ -32,7 +32,7 @@ from ferlab.search.study import Search, make_pruner, n_begun
 from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data, validates
 from ferlab.stages.distil import Teachers
 from ferlab.stages.entry import explained, run_stage
-from ferlab.stages.recipe import write_recipe
+from ferlab.stages.recipe import training_command, write_recipe
 
 log = logging.getLogger(__name__)
 
@@ -170,9 +170,9 @@ def _finish(
     )
     log.info("plots:  %s", os.path.relpath(folder.path / "index.html"))
     log.info(
-        "recipe: %s; train it with\n"
-        "  cp %s conf/experiment/tuned.yaml && python train.py experiment=tuned",
+        "recipe: %s; train it with\n  cp %s conf/experiment/tuned.yaml && %s",
         *[os.path.relpath(recipe)] * 2,
+        training_command(config, "tuned"),
     )
     return value
 
@@ -192,7 +192,7 @@ def _comment(
     )
     return [
         f"cp {os.path.relpath(recipe)} conf/experiment/tuned.yaml",
-        "python train.py experiment=tuned",
+        training_command(config, "tuned"),
         *textwrap.wrap(story, 98),
         f"ferlab tune {overrides}".strip(),
     ]
