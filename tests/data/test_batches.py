@@ -12,6 +12,7 @@ import pytest
 import torch
 from faces import make_store
 
+from ferlab.augment.crops import views_at_test_time
 from ferlab.augment.targeted import TargetedAugmentation
 from ferlab.augment.transforms import RandomTransforms
 from ferlab.data.batches import EvalBatches, TrainBatches, place, to_float
@@ -253,11 +254,12 @@ def test_mixup_blends_rows_of_the_batch_and_their_labels():
     assert any(not torch.equal(b.images, a.images) for b, a in zip(plain, mixed, strict=True))
 
 
+@pytest.mark.parametrize("size", [40, 43])
 @pytest.mark.parametrize("frozen", [True, False])
-def test_what_is_not_transformed_is_seen_in_its_centre(frozen):
+def test_what_is_not_transformed_is_seen_as_when_it_is_judged(frozen, size):
     plan = {"extra": {"fear": 5}, "transforms": SHAKE, "frozen": frozen}
-    batches = list(train_batches(33, given={"crop": 40}, **plan))
-    centres = to_float(torch.from_numpy(STORE.images[ROWS][..., 4:44, 4:44]))
+    batches = list(train_batches(33, given={"crop": size}, **plan))
+    (centres,) = views_at_test_time(to_float(torch.from_numpy(STORE.images[ROWS])), "none", size)
     seen = {image.numpy().tobytes() for batch in batches for image in batch.images}
     assert {centre.numpy().tobytes() for centre in centres} <= seen
     assert len(seen) == 33

