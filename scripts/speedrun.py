@@ -35,7 +35,11 @@ class FirstEpoch(Callback):
 
 def main(arguments: list[str]) -> int:
     """Train with each seed; return the exit status."""
-    n_seeds = next((int(text[6:]) for text in arguments if text.startswith("seeds=")), 10)
+    text = next((text[6:] for text in arguments if text.startswith("seeds=")), "10")
+    if not text.isdecimal() or int(text) < 1:
+        print(f"speedrun: seeds must be an integer >= 1; got {text!r}", file=sys.stderr)
+        return 1
+    n_seeds = int(text)
     overrides = [text for text in arguments if not text.startswith("seeds=")]
     folder = Path("outputs/speedrun", time.strftime("%Y-%m-%d_%H-%M-%S"))
     rows = []
@@ -57,6 +61,11 @@ def main(arguments: list[str]) -> int:
         with (run / "history.csv").open(newline="") as history:
             training = sum(float(row["seconds"]) for row in csv.DictReader(history))
         metrics = json.loads((run / "metrics.json").read_text())
+        if "test/accuracy" not in metrics:
+            print(
+                "speedrun: there are no test images; name others with data.root=", file=sys.stderr
+            )
+            return 1
         rows.append(
             {
                 "seed": seed,
@@ -64,9 +73,7 @@ def main(arguments: list[str]) -> int:
                 "training": training,
                 "judging": time.perf_counter() - began[0] - training,
                 **{
-                    f"{split}/accuracy": metrics[f"{split}/accuracy"]
-                    for split in ("val", "test")
-                    if f"{split}/accuracy" in metrics
+                    key: metrics[key] for key in ("val/accuracy", "test/accuracy") if key in metrics
                 },
             }
         )

@@ -87,6 +87,17 @@ def test_a_classifier_belongs_to_its_run(run):
     assert entry.parameters is None
 
 
+def test_a_classifier_judged_on_other_data_is_not_said_to_be_of_the_runs(monkeypatch):
+    run = write_run(Path("outputs/train/F-adam/one"), "F", changes={"data.title": "mine"})
+    file = write_classifier(run, "svm") / "environment.json"
+    assert collected()[f"{run}/classical/svm"].data == "mine"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "data": "1" * 32}))
+    assert collected()[f"{run}/classical/svm"].data == "FER-2013"
+    monkeypatch.chdir(run / "classical")
+    (entry,) = collect(["."])[0]
+    assert entry.model == "F + svm"
+
+
 def test_details_are_the_settings_that_tell_namesakes_apart():
     for name, changes in {"a": {}, "b": {"optimizer.lr": 0.25}, "c": {"scheduler": None}}.items():
         write_run(Path("outputs") / name, changes=changes)

@@ -13,7 +13,7 @@ from ferlab.finding import model_folder
 from ferlab.networks.files import DESCRIPTION, WEIGHTS, read_description
 from ferlab.networks.specs import NetworkSpec
 from ferlab.networks.summary import summarise
-from ferlab.reporting.entries import SPLITS, Entry, Score, with_details
+from ferlab.reporting.entries import SPLITS, Entry, Score, with_details, with_marks
 from ferlab.reporting.mcnemar import read_predictions
 from ferlab.runs import RunFolder
 from ferlab.settings import all_settings, own_columns
@@ -52,7 +52,7 @@ def collect(searched: Iterable[str]) -> tuple[list[Entry], LeftOut]:
             left_out[name] = " ".join(reason.split())
         except OSError as error:  # a folder may vanish or be closed to us
             left_out[name] = str(error.strerror or error)
-    return with_details(entries), left_out
+    return with_details(with_marks(entries)), left_out
 
 
 def _folders(searched: Iterable[str]) -> Iterator[Path]:
@@ -98,13 +98,14 @@ def _read(folder: Path, name: str) -> Entry:
         "folder": name,
         "path": folder,
         "commit": str(environment.get("commit") or ""),
+        "digest": str(environment.get("data") or ""),
     }
     try:
         if log == "train.log":
             return _run(run, config, metrics, common)
         if log == "evaluate.log":
             return _evaluation(config, environment, common)
-        return _classifier(folder, common)
+        return _classifier(folder, environment, common)
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise FerlabError(
             f"config.yaml is not one that this version of ferlab knows ({error!r})"
@@ -153,7 +154,9 @@ def _run(
             raise FerlabError(f"it has no model: {file.relative_to(run.path)} is missing")
     parameters, macs = _costs(run.model / DESCRIPTION)
     history = _history(run.history)
-    in_sweep = (run.path.parent / "multirun.yaml").is_file()
+    in_sweep = (run.path.absolute().parent / "multirun.yaml").is_file()
+    if "seed" in config["data"]["source"]:  # each seed draws its own faces
+        common = {**common, "digest": ""}
     return Entry(
         kind="sweep job" if in_sweep else "run",
         **own_columns(config),
@@ -186,7 +189,7 @@ def _evaluation(
         model=", ".join(names),
         optimizer=_joined(one["optimizer"] for one in known),
         augmentation=_joined(one["augmentation"] for one in known),
-        seed=known[0]["seed"] if len(known) == 1 else None,
+        seed=known[0]["seed"] if len(known) == len(runs) == 1 else None,
         data=known[0]["data"] if same_data else str(config["data"]["root"] or "FER-2013"),
         details=f"of {described}" + (f", {view}" if view else ""),
         parameters=sum(parameters for parameters, _ in costs),
@@ -196,17 +199,19 @@ def _evaluation(
     )
 
 
-def _classifier(folder: Path, common: dict[str, Any]) -> Entry:
-    member = folder.parents[1]  # <run>/classical/<classifier>
+def _classifier(folder: Path, environment: Mapping[str, Any], common: dict[str, Any]) -> Entry:
+    member = Path(os.path.normpath(folder / "../.."))  # <run>/classical/<classifier>
     recorded = _recorded(member)
     named = own_columns(recorded) if recorded is not None else {}
+    trained_on = RunFolder(member).recorded_environment().get("data")
+    same_data = named and trained_on in (None, environment.get("data"))
     return Entry(
         kind="classifier",
         model=f"{_model_name(member)} + {folder.name}",
         optimizer=named.get("optimizer", ""),
         augmentation=named.get("augmentation", ""),
         seed=named.get("seed"),
-        data=named.get("data", "FER-2013"),
+        data=named["data"] if same_data else "FER-2013",  # data.root names no other
         judged=(member,),
         **common,
     )

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,17 @@ def test_table_3_keeps_to_one_run_per_network():
     )
     assert [row[0] for row in table.rows] == ["mine"]
     assert table.rows[0][2].startswith("64.00")
+
+
+def test_table_3_keeps_drawn_faces_apart_and_the_report_beside_its_own_data():
+    drawn = replace(classifier("svm", 0.99, "outputs/drawn"), data="faces drawn")
+    table = table_3([drawn, classifier("svm", 0.64)])
+    sources = [(row[1], row[4].partition(",")[0]) for row in table.rows]
+    assert sources == [
+        ("ferlab", "faces drawn"),
+        ("ferlab", "FER-2013"),
+        ("the report", "FER-2013"),
+    ]
 
 
 def test_without_classifiers_there_is_no_table_3():

@@ -50,6 +50,14 @@ def test_a_page_with_its_pictures_and_numbers_is_written(store):
     }
 
 
+def test_a_training_image_with_a_twin_in_the_test_images_alone_is_not_called_repeated():
+    store = make_store(9)
+    store.images[store.rows("public")[0]] = store.images[store.rows("training")[0]]
+    assert explore(store) == 0
+    assert Path("out/leaked.png").exists()
+    assert not Path("out/repeated.png").exists()
+
+
 def test_a_finished_page_is_not_made_again(store, capfd):
     explore(store)
     before = Path("out/index.html").stat().st_mtime_ns

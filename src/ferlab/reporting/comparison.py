@@ -136,6 +136,7 @@ def seed_rows(groups: Sequence[OverSeeds]) -> tuple[list[str], list[list[str]]]:
     """Return header and rows of the table of mean ± standard deviation over seeds."""
     columns = [name for name in SPREAD if any(group.spread(name) for group in groups)]
     header = ["model", "optimizer", "augment", "details", "seeds", *map(TITLES.get, columns)]
+    header.append("test images")
     rows = []
     for group in groups:
         first = group.entries[0]
@@ -143,6 +144,7 @@ def seed_rows(groups: Sequence[OverSeeds]) -> tuple[list[str], list[list[str]]]:
         rows.append(
             [first.model, first.optimizer, first.augmentation, first.details, seeds]
             + [_spread(group.spread(column), column) for column in columns]
+            + [first.test_set]
         )
     return [str(name) for name in header], rows
 

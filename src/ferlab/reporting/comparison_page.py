@@ -70,7 +70,7 @@ def seeds_section(groups: Sequence[OverSeeds]) -> str:
     return page.section(
         "Over seeds",
         page.paragraph("Runs that differ in their seed alone: mean ± sample standard deviation."),
-        page.table(header, rows, texts=range(4)),
+        page.table(header, rows, texts=(*range(4), len(header) - 1)),
     )
 
 
@@ -94,7 +94,7 @@ def figure_sections(entries: Sequence[Entry], folder: Path) -> Iterator[str]:
     if left := largest[MOST_TEST_SETS:]:
         yield page.paragraph(
             f"No figures of {len(left)} more test sets: {'; '.join(left[:5])}"
-            f"{' …' if len(left) > 5 else ''}. Choose with where={{data: …}}.",
+            f"{' …' if len(left) > 5 else ''}. Choose with where={{judged_on: …}}.",
             soft=True,
         )
 
@@ -170,7 +170,7 @@ def _curves(group: Sequence[Entry], folder: Path, number: int) -> Iterator[str]:
 
 
 def _matrices(group: Sequence[Entry], folder: Path, number: int) -> Iterator[str]:
-    parts = []
+    parts, drawn = [], 0
     for rank, entry in enumerate(of_each(group, "model")[:MOST_MATRICES], start=1):
         path = folder / f"confusion_{number}_{rank}.png"
         try:
@@ -181,9 +181,10 @@ def _matrices(group: Sequence[Entry], folder: Path, number: int) -> Iterator[str
         title = f"{entry.model}, {entry.optimizer}: {100 * entry.scores['test'].accuracy:.2f} %"
         figures.save(figures.draw_confusion_matrix(matrix, title), path)
         parts.append(page.figure(path, _name(entry)))
+        drawn += 1
     yield "<h3>Confusion matrices</h3>"
     yield page.paragraph(
-        f"{len(parts)} of {_runs(len(group))} on {group[0].test_set}, the best of each model first."
+        f"{drawn} of {_runs(len(group))} on {group[0].test_set}, the best of each model first."
     )
     yield page.side_by_side(*parts, halves=True)
 

@@ -44,10 +44,13 @@ class Entry:
         augmentation: the name of the shipped group that it equals, else `own`.
         seed: None where several or none are known.
         data: title of the data.
+        digest: of the data that it was judged on; empty where that is not known, or where the data
+            are drawn by the seed.
         scores: by the name of a split out of SPLITS; a split without images has none.
         folder: where it lies, as a person can type it.
         path: the same, for the program.
         settings: leaves of the configuration by dotted key; of trained networks alone.
+        mark: the beginning of the digest, where others of the same title have another.
         details: what tells it from others of the same model, optimizer and augmentation.
         parameters: in Keras' count, with the statistics of batch normalisation.
         macs: multiply-accumulates forward, for one view of one image.
@@ -69,6 +72,8 @@ class Entry:
     folder: str
     path: Path
     settings: Mapping[str, object] = field(default_factory=dict)
+    digest: str = ""
+    mark: str = ""
     details: str = ""
     parameters: int | None = None
     macs: int | None = None
@@ -86,7 +91,7 @@ class Entry:
 
     @property
     def judged_on(self) -> str:
-        """Which part of the test set, and how many images."""
+        """Which part of the test set, how many images, and of which data where that is needed."""
         scores = self.scores
         if "test" not in scores:
             return "no test images"
@@ -98,7 +103,7 @@ class Entry:
         part = {public: "PublicTest", private: "PrivateTest"}.get(all_of, "test")
         if public is not None and private is not None and public + private == all_of:
             part = "PublicTest and PrivateTest"
-        return f"{part}, {all_of:,} images"
+        return f"{part}, {all_of:,} images" + (f", data {self.mark}" if self.mark else "")
 
     def interval(self, split: str) -> str:
         """Return half the width of an accuracy's 95 % interval in points: `± 1.75`."""
@@ -193,8 +198,8 @@ def ordered(entries: Iterable[Entry], column: str) -> list[Entry]:
     """
     check_choice("sort", column, COLUMNS)
     by_folder = sorted(entries, key=lambda entry: entry.folder)
-    known = [entry for entry in by_folder if entry.value(column) is not None]
-    unknown = [entry for entry in by_folder if entry.value(column) is None]
+    known = [entry for entry in by_folder if entry.value(column) not in (None, "")]
+    unknown = [entry for entry in by_folder if entry.value(column) in (None, "")]
     known.sort(
         key=lambda entry: entry.value(column),  # type: ignore[arg-type, return-value]
         reverse=column in HIGHER_IS_BETTER,
@@ -228,10 +233,21 @@ def with_details(entries: Sequence[Entry]) -> list[Entry]:
         shared = {key: Counter(str(entry.settings.get(key)) for entry in group) for key in telling}
         for entry in group:
             rarest = sorted(telling, key=lambda key: shared[key][str(entry.settings.get(key))])
-            told = list(dict.fromkeys(_told(entry, rarest)))
+            told = list(dict.fromkeys(_told(entry, rarest, group)))
             more = [f"{len(told) - _MOST_DETAILS} more"] if len(told) > _MOST_DETAILS else []
             details[entry.folder] = ", ".join(told[:_MOST_DETAILS] + more)
     return [replace(entry, details=details.get(entry.folder, entry.details)) for entry in entries]
+
+
+def with_marks(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the entries, those whose test images have others' name and number with a mark."""
+    digests: dict[str, set[str]] = defaultdict(set)
+    for entry in entries:
+        digests[entry.test_set] |= {entry.digest} - {""}
+    return [
+        replace(entry, mark=entry.digest[:6]) if len(digests[entry.test_set]) > 1 else entry
+        for entry in entries
+    ]
 
 
 def _all_keys(group: Iterable[Entry]) -> Iterator[str]:
@@ -253,8 +269,11 @@ def _tells(key: str, group: Sequence[Entry]) -> bool:
     return len(values) > 1
 
 
-def _told(entry: Entry, telling: Sequence[str]) -> Iterator[str]:
-    """Yield the settings of these keys; of an object of another class, its class alone."""
+def _told(entry: Entry, telling: Sequence[str], group: Sequence[Entry]) -> Iterator[str]:
+    """Yield the settings of these keys.
+
+    Of an object whose class differs, the class, and what tells it from others of that class.
+    """
     classes = {
         key.removesuffix("._target_"): entry.settings.get(key)
         for key in telling
@@ -262,9 +281,12 @@ def _told(entry: Entry, telling: Sequence[str]) -> Iterator[str]:
     }
     for key in telling:
         section = next((name for name in classes if f"{key}.".startswith(f"{name}.")), None)
+        alike = group
         if section is not None:
             yield f"{section}={str(classes[section] or 'none').rpartition('.')[-1]}"
-        elif key in entry.settings:
+            target = f"{section}._target_"
+            alike = [one for one in group if one.settings.get(target) == entry.settings.get(target)]
+        if key in entry.settings and _tells(key, alike):
             yield f"{key}={entry.settings[key]}"
 
 
@@ -295,6 +317,7 @@ def over_seeds(entries: Iterable[Entry]) -> list[OverSeeds]:
     groups: dict[object, dict[int | None, Entry]] = {}
     for entry in entries:
         if entry.kind in TRAINED:
-            alike = (entry.data, entry.judged_on, *sorted(map(str, entry.settings.items())))
+            data = (entry.data, entry.judged_on, entry.digest)
+            alike = (*data, *sorted(map(str, entry.settings.items())))
             groups.setdefault(alike, {}).setdefault(entry.seed, entry)
     return [OverSeeds(list(group.values())) for group in groups.values() if len(group) > 1]

@@ -30,14 +30,15 @@ def table_3(entries: Sequence[Entry]) -> Table | None:
     """Return the report's Table 3 from the classifiers among the entries; None without any.
 
     Args:
-        entries: all, the best by validation first: a model's best run stands for it.
+        entries: all, the best by validation first: a model's best run on some test images stands
+            for it there.
     """
     fitted = [entry for entry in entries if entry.kind == "classifier"]
     alone = {entry.path.resolve(): entry for entry in entries if entry.kind in TRAINED}
-    rows: dict[str, list[Entry]] = {}  # by network; of one run each
+    rows: dict[tuple[str, str], list[Entry]] = {}  # by network and test images; of one run each
     for entry in fitted:
         network = entry.model.partition(" + ")[0]
-        group = rows.setdefault(network, [])
+        group = rows.setdefault((network, entry.test_set), [])
         if not group or group[0].judged == entry.judged:
             group.append(entry)
     names = list(dict.fromkeys(entry.path.name for entry in fitted))
@@ -45,13 +46,13 @@ def table_3(entries: Sequence[Entry]) -> Table | None:
         return None
     names.sort(key=lambda name: (name not in CLASSIFIERS, name != "svm"))
     body, cited = [], []
-    for network, group in rows.items():
+    for (network, _), group in rows.items():
         measured = {entry.path.name: entry for entry in group}
         if (run := alone.get(group[0].judged[0].resolve())) is not None:
             measured[ALONE] = run
         cells = [_measured(measured.get(name)) for name in (*names, ALONE)]
         body.append([network, "ferlab", *cells, group[0].test_set, run_of(group[0])])
-        if network in TABLE_3:
+        if network in TABLE_3 and group[0].data == "FER-2013":
             cited.append(len(body))
             numbers = [TABLE_3[network].get(name) for name in (*names, ALONE)]
             cells = ["" if number is None else _points(number) for number in numbers]

@@ -17,8 +17,9 @@ from ferlab.networks.files import DESCRIPTION, load_network, read_description
 from ferlab.reporting import results
 from ferlab.runs import RunFolder
 from ferlab.stages.entry import run_stage
+from ferlab.stages.named import judged_networks, named_runs
 from ferlab.stages.predict import predict
-from ferlab.stages.recorded import judged_networks, named_runs, recorded_data, recorded_value
+from ferlab.stages.recorded import recorded_data, recorded_value
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from ferlab.learning.trainer import describe_device, make_trainer
 from ferlab.reporting.extractors import ALONE, extractors_to_csv, format_extractors
 from ferlab.runs import RunFolder, flatten
 from ferlab.stages.entry import run_stage
-from ferlab.stages.recorded import judged_networks, named_runs
+from ferlab.stages.named import judged_networks, named_runs
 from ferlab.stages.study import Study
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from ferlab.files import write_text
 from ferlab.instantiate import conf_folder, plain
 from ferlab.reporting.jobs import FINISHED, JobRow, describe_jobs, jobs_to_csv
 from ferlab.runs import RunFolder, digest, flatten, settles_result
-from ferlab.stages.recorded import judged_networks
+from ferlab.stages.named import judged_networks
 
 OmegaConf.register_new_resolver("ferlab.folder", lambda text: folder_name(text), replace=True)
 

@@ -1,0 +1,40 @@
+"""The finished runs that a stage's configuration names."""
+
+from omegaconf import DictConfig
+
+from ferlab.checks import FerlabError
+from ferlab.finding import find_runs, model_folder
+from ferlab.instantiate import plain
+from ferlab.networks.files import digest_weights
+from ferlab.runs import RunFolder
+
+
+def named_runs(config: DictConfig) -> list[RunFolder]:
+    """Return the runs that `run` names, one or a list of them, out of the folders in `runs`.
+
+    The folder of a sweep stands for all its runs.
+
+    Raises:
+        FerlabError: there is no such run, or none is named.
+    """
+    values = plain(config)
+    named = values["run"] if isinstance(values["run"], list) else [values["run"]]
+    if not named:
+        raise FerlabError("run must name at least one run; got []")
+    return [run for name in named for run in find_runs(str(name), values["runs"])]
+
+
+def judged_networks(config: DictConfig) -> dict[str, str]:
+    """Return what else a stage's result follows from: the runs' weights, and where the data lie.
+
+    `latest`, or a model's name, is another run tomorrow.
+
+    Args:
+        config: the stage's, with `run`, `runs` and `data.root`.
+
+    Raises:
+        FerlabError: as of `named_runs`.
+    """
+    places = filter(None, map(model_folder, named_runs(config)))
+    weights = ", ".join(digest_weights(place)[:12] for place in places)
+    return {"weights": weights, "data_root": str(config.data.root)}
