@@ -1,5 +1,6 @@
 """Objects from configuration: Hydra's instantiation, with a person's mistakes in one line."""
 
+import contextlib
 import inspect
 import re
 from collections.abc import Iterator, Mapping
@@ -58,7 +59,8 @@ def instantiate(config: DictConfig | Mapping[str, Any], group: str, **arguments:
         raise FerlabError(_refusal(config, group, cause or error)) from error
     if isinstance(made, partial):  # so far nothing has looked at its arguments
         try:
-            inspect.signature(made.func).bind_partial(*made.args, **made.keywords)
+            with contextlib.suppress(ValueError):  # what is written in C may have no signature
+                inspect.signature(made.func).bind_partial(*made.args, **made.keywords)
         except TypeError as error:
             raise FerlabError(_refusal(config, group, error)) from error
     return made
