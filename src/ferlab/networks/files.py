@@ -82,9 +82,8 @@ def load_network(folder: Path) -> LayeredNetwork:
     Raises:
         FerlabError: a file is missing, damaged, or does not fit; names the file.
     """
-    for file in (folder / DESCRIPTION, folder / WEIGHTS):
-        if not file.is_file():
-            raise FerlabError(f"there is no {file}; a model is a folder with both of its files")
+    _check_is_file(folder / DESCRIPTION)
+    _check_is_file(folder / WEIGHTS)
     with torch.device("meta"):  # no memory until the weights are known to fit
         description = read_description(folder / DESCRIPTION)
         network = LayeredNetwork(description.spec)
@@ -125,9 +124,19 @@ def read_description(file: Path) -> Description:
 
 
 def digest_weights(folder: Path) -> str:
-    """Return the SHA-256 of the weights in `folder`, in hex."""
+    """Return the SHA-256 of the weights in `folder`, in hex.
+
+    Raises:
+        FerlabError: there are none.
+    """
+    _check_is_file(folder / WEIGHTS)
     with (folder / WEIGHTS).open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _check_is_file(file: Path) -> None:
+    if not file.is_file():  # a device could be read for ever
+        raise FerlabError(f"there is no {file}; a model is a folder with both of its files")
 
 
 def _describe(spec: NetworkSpec) -> dict[str, Any]:
