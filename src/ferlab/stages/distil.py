@@ -75,9 +75,9 @@ class Teachers:
         Raises:
             FerlabError: the share is out of range.
         """
-        share = _check_share(config.distillation.share)
         if not self._members:
             return
+        share = _check_share(config.distillation.share)
         rows = data.train_and_val_rows[0]
         if self._rows is None or not np.array_equal(self._rows, rows):
             self._probabilities = torch.stack(list(self._predict(data))).mean(dim=0)
