@@ -33,13 +33,13 @@ def evaluate(config: DictConfig, folder: RunFolder) -> None:
     """Judge the runs, several by the mean of their probabilities, and write what comes out."""
     values = plain(config)
     folder.check_configuration(values)
-    fixed = judged_networks(config)
+    runs = named_runs(config)
+    fixed = judged_networks(config, runs)
     folder.take_unless_finished()
     if folder.recorded_metrics() is not None:
         folder.check_fixed(fixed)
         log.info("finished before, nothing to do: %s", os.path.relpath(folder.path))
         return
-    runs = named_runs(config)
     predictor = _Predictor(config, folder)
     members = [predictor.predict(run) for run in runs]
     try:

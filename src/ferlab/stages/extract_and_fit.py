@@ -39,13 +39,13 @@ def extract_and_fit(config: DictConfig, folder: RunFolder) -> None:
     folder.check_configuration(values)
     recipes = make_recipes(values)
     folders = folder_names(values)
-    fixed = judged_networks(config)
+    runs = named_runs(config)
+    fixed = judged_networks(config, runs)
     folder.take_unless_finished()
     if folder.recorded_metrics() is not None:
         folder.check_fixed(fixed)
         log.info("finished before, nothing to do: %s", os.path.relpath(folder.path))
         return
-    runs = named_runs(config)
     trainer = make_trainer(
         folder.path,
         accelerator=config.trainer.accelerator,

@@ -1,5 +1,7 @@
 """The finished runs that a stage's configuration names."""
 
+from collections.abc import Sequence
+
 from omegaconf import DictConfig
 
 from ferlab.checks import FerlabError
@@ -24,17 +26,18 @@ def named_runs(config: DictConfig) -> list[RunFolder]:
     return [run for name in named for run in find_runs(str(name), values["runs"])]
 
 
-def judged_networks(config: DictConfig) -> dict[str, str]:
+def judged_networks(config: DictConfig, runs: Sequence[RunFolder]) -> dict[str, str]:
     """Return what else a stage's result follows from: the runs' weights, and where the data lie.
 
     `latest`, or a model's name, is another run tomorrow.
 
     Args:
-        config: the stage's, with `run`, `runs` and `data.root`.
+        config: the stage's, with `data.root`.
+        runs: of `named_runs`.
 
     Raises:
-        FerlabError: as of `named_runs`.
+        FerlabError: one has no weights.
     """
-    places = filter(None, map(model_folder, named_runs(config)))
+    places = filter(None, map(model_folder, runs))
     weights = ", ".join(digest_weights(place)[:12] for place in places)
     return {"weights": weights, "data_root": str(config.data.root)}

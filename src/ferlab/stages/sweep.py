@@ -20,7 +20,7 @@ from ferlab.files import write_text
 from ferlab.instantiate import conf_folder, plain
 from ferlab.reporting.jobs import FINISHED, JobRow, describe_jobs, jobs_to_csv
 from ferlab.runs import RunFolder, digest, flatten, settles_result
-from ferlab.stages.named import judged_networks
+from ferlab.stages.named import judged_networks, named_runs
 
 OmegaConf.register_new_resolver("ferlab.folder", lambda text: folder_name(text), replace=True)
 
@@ -204,7 +204,7 @@ def _own(config: DictConfig) -> DictConfig:
 
 def _judged(config: DictConfig) -> dict[str, str]:
     """Return which networks and data a job judges; empty where it trains one."""
-    return judged_networks(config) if "run" in config else {}
+    return judged_networks(config, named_runs(config)) if "run" in config else {}
 
 
 def _check_all_differ(configs: Sequence[Mapping[str, Any]]) -> None:
