@@ -29,8 +29,8 @@ from benchmarks import (
     synchronisations,
 )
 from benchmarks.measuring import Effort, Figure
+from ferlab.environment import describe_environment
 from ferlab.files import write_json
-from ferlab.runs import describe_environment
 
 PARTS = {
     "stack": stack.measure,

@@ -15,11 +15,11 @@ from omegaconf import OmegaConf
 from safetensors.numpy import save_file
 
 from ferlab.emotions import EMOTIONS
+from ferlab.environment import describe_environment
 from ferlab.instantiate import conf_folder, plain
 from ferlab.learning.history import HISTORY_COLUMNS
 from ferlab.networks.specs import to_layers
 from ferlab.reporting import results
-from ferlab.runs import describe_environment
 
 ENVIRONMENT = {"data": "0" * 32, "accelerator": "cpu", "precision": "32-true", "device": "cpu"}
 

@@ -22,7 +22,7 @@ FLOORS = [
     },
     {"runs"},
     {"networks", "augment", "data"},
-    {"emotions", "checks", "files", "randomness"},
+    {"emotions", "checks", "files", "randomness", "environment"},
 ]
 HYDRA = {"stages", "cli", "instantiate"}
 

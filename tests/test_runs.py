@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ferlab.checks import FerlabError
-from ferlab.runs import RunFolder, describe_environment
+from ferlab.environment import describe_environment
+from ferlab.runs import RunFolder
 
 CONFIG = {"seed": 0, "data": {"root": "/here"}, "model": {"layers": [{"conv": 4}, "flatten"]}}
 
@@ -69,7 +70,7 @@ def test_damaged_files_are_named(begun):
 def test_installed_in_a_repository_it_does_not_record_that_ones_commit(tmp_path, monkeypatch):
     assert describe_environment()["commit"]
     (tmp_path / "conf").mkdir()
-    monkeypatch.setattr("ferlab.runs.__file__", str(tmp_path / "runs.py"))
+    monkeypatch.setattr("ferlab.environment.__file__", str(tmp_path / "environment.py"))
     git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org"]
     for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "x"]):
         subprocess.run([*git, *command], cwd=tmp_path, check=True)

@@ -2,13 +2,9 @@
 
 import contextlib
 import hashlib
-import importlib.metadata
 import json
 import logging
 import logging.handlers
-import platform
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,20 +13,8 @@ import yaml
 from filelock import FileLock, Timeout
 
 from ferlab.checks import FerlabError
+from ferlab.environment import describe_environment
 from ferlab.files import read_json, read_yaml, remove_partial, write_json, write_text
-
-PACKAGES = (
-    "ferlab",
-    "torch",
-    "torchvision",
-    "lightning",
-    "torchmetrics",
-    "hydra-core",
-    "numpy",
-    "scikit-learn",
-    "skops",
-    "optuna",
-)
 
 IGNORED = (
     "data.root",
@@ -292,39 +276,3 @@ def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
             yield from _flat(child, f"{prefix}.{index}")
     else:
         yield prefix, value
-
-
-def describe_environment() -> dict[str, object]:
-    """Return command line, commit and versions; no environment variable, for secrets."""
-    return {
-        "command": sys.orig_argv,
-        "commit": _git_commit(),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": {name: _version(name) for name in PACKAGES},
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _git_commit() -> str | None:
-    """Return the commit of ferlab's checkout, `-dirty` where it has changes; None outside one."""
-    if (Path(__file__).parent / "conf").is_dir():
-        return None  # installed from a wheel: a repository around it is not ferlab's
-    try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return described.stdout.strip()

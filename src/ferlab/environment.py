@@ -1,0 +1,56 @@
+"""What a run was made with: the command line, the commit, and the versions of what it stands on."""
+
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+PACKAGES = (
+    "ferlab",
+    "torch",
+    "torchvision",
+    "lightning",
+    "torchmetrics",
+    "hydra-core",
+    "numpy",
+    "scikit-learn",
+    "skops",
+    "optuna",
+)
+
+
+def describe_environment() -> dict[str, object]:
+    """Return command line, commit and versions; no environment variable, for secrets."""
+    return {
+        "command": sys.orig_argv,
+        "commit": _git_commit(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """Return the commit of ferlab's checkout, `-dirty` where it has changes; None outside one."""
+    if (Path(__file__).parent / "conf").is_dir():
+        return None  # installed from a wheel: a repository around it is not ferlab's
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip()
