@@ -5,6 +5,7 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.ops import SqueezeExcitation
 
+from ferlab.networks.convolution import Convolution
 from ferlab.networks.rows import ACTIVATIONS, BatchNorm, Residual
 
 
@@ -17,11 +18,11 @@ def make_convolution(
     padding: int | str = "same",
     groups: int = 1,
     bias: bool = True,
-) -> nn.Conv2d:
+) -> Convolution:
     """Return a convolution; arguments as of `rows.Convolution`."""
     if padding == "same" and stride > 1:
         padding = kernel // 2  # the same for odd kernels; PyTorch has no 'same' with a stride
-    return nn.Conv2d(n_inputs, filters, kernel, stride, padding, groups=groups, bias=bias)
+    return Convolution(n_inputs, filters, kernel, stride, padding, groups=groups, bias=bias)
 
 
 def make_batch_norm(norm: BatchNorm, n_channels: int, *, of_maps: bool) -> nn.Module:
