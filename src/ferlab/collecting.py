@@ -13,8 +13,9 @@ from ferlab.finding import model_folder
 from ferlab.networks.files import DESCRIPTION, WEIGHTS, read_description
 from ferlab.networks.specs import NetworkSpec
 from ferlab.networks.summary import summarise
-from ferlab.reporting.entries import SPLITS, Entry, Score, with_details, with_marks
+from ferlab.reporting.entries import SPLITS, Entry, Score
 from ferlab.reporting.mcnemar import read_predictions
+from ferlab.reporting.namesakes import with_details, with_marks
 from ferlab.runs import RunFolder
 from ferlab.settings import all_settings, own_columns
 

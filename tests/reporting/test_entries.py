@@ -1,30 +1,10 @@
 """Lines of the comparison: chosen, put in order, and grouped over seeds."""
 
-from dataclasses import replace
-from pathlib import Path
-
 import pytest
+from entries import entry
 from mistakes import mistake_of
 
-from ferlab.reporting.entries import (
-    Entry,
-    Score,
-    choose,
-    of_each,
-    ordered,
-    over_seeds,
-    with_details,
-    with_marks,
-)
-
-
-def entry(folder, val=None, **values):
-    scores = {} if val is None else {"val": Score(val, 100)}
-    scores |= values.pop("scores", {})
-    known = {"kind": "run", "model": "A", "optimizer": "adam", "augmentation": "none", "seed": 0}
-    return Entry(
-        **{**known, "data": "FER-2013", **values}, scores=scores, folder=folder, path=Path(folder)
-    )
+from ferlab.reporting.entries import Score, choose, of_each, ordered, over_seeds
 
 
 def folders(entries):
@@ -78,44 +58,6 @@ def test_runs_that_differ_in_their_seed_alone_have_mean_and_deviation():
     assert folders(group.entries) == ["a", "b"]
     assert group.spread("val") == pytest.approx((0.55, 0.0707107), abs=1e-6)
     assert group.spread("test") is None
-
-
-def test_what_an_ablation_left_out_stands_first_in_its_details():
-    recipe = {f"{name}.on": True for name in ("crops", "erasing", "flips", "mixup", "smoothing")}
-    entries = [entry("whole", settings=recipe)]
-    entries += [entry(key, settings={**recipe, key: False}) for key in recipe]
-    details = {one.folder: one.details for one in with_details(entries)}
-    assert details["smoothing.on"].startswith("smoothing.on=False, ")
-    assert details["mixup.on"].startswith("mixup.on=False, ")
-    assert "False" not in details["whole"]
-
-
-def test_what_tells_namesakes_apart_is_said_also_within_one_class():
-    def of(name, **loss):
-        return entry(name, settings={f"loss.{key}": value for key, value in loss.items()})
-
-    focal = {"_target_": "x.FocalLoss"}
-    given = [of("a", **focal, gamma=1), of("b", **focal, gamma=2), of("c", _target_="x.Cross")]
-    details = {one.folder: one.details for one in with_details(given)}
-    assert set(details["a"].split(", ")) == {"loss=FocalLoss", "loss.gamma=1"}
-    assert set(details["b"].split(", ")) == {"loss=FocalLoss", "loss.gamma=2"}
-    assert details["c"] == "loss=Cross"
-
-
-def test_other_data_of_the_same_name_and_number_are_told_apart():
-    scores = {"test": Score(0.5, 10)}
-    given = [
-        entry("a", scores=scores, digest="aaaaaaaa", seed=0),
-        entry("b", scores=scores, digest="bbbbbbbb", seed=1),
-        entry("c", scores=scores, seed=2),
-    ]
-    marked = {one.folder: one.judged_on for one in with_marks(given)}
-    assert marked["a"] == "test, 10 images, data aaaaaa"
-    assert marked["b"] == "test, 10 images, data bbbbbb"
-    assert not over_seeds(given)
-    same = [replace(one, digest="aaaaaaaa") for one in given]
-    assert {one.judged_on for one in with_marks(same)} == {"test, 10 images"}
-    assert len(over_seeds(same)) == 1
 
 
 def test_what_is_not_known_stands_last_in_every_order():
