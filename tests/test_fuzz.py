@@ -50,7 +50,7 @@ plain = st.recursive(
 )
 
 
-def read_or_refused(read: Callable[[], object]) -> None:
+def check_read_or_refused(read: Callable[[], object]) -> None:
     """Make sure that whatever comes in is read, or refused as a mistake, and not run."""
     with suppress(FerlabError):
         read()
@@ -98,13 +98,13 @@ def test_layers_are_a_network_or_refused(layers):
         with torch.device("meta"):
             build_network(spec)
 
-    read_or_refused(read)
+    check_read_or_refused(read)
 
 
 @fuzz
 @given(st.dictionaries(st.sampled_from(["name", "layers", "initialisation", "input_size"]), plain))
 def test_a_model_is_a_network_or_refused(model):
-    read_or_refused(lambda: parse_model(model))
+    check_read_or_refused(lambda: parse_model(model))
 
 
 NAMES = [
@@ -171,7 +171,7 @@ def test_a_command_is_refused_in_one_line(tmp_path, stage, overrides):
 @fuzz
 @given(plain, st.text(max_size=9))
 def test_a_recorded_configuration_names_what_is_shipped_or_is_refused(recorded, name):
-    read_or_refused(lambda: check_recorded({"data": recorded}, "config.yaml"))
+    check_read_or_refused(lambda: check_recorded({"data": recorded}, "config.yaml"))
     with pytest.raises(FerlabError):
         check_recorded({"data": [{name: {"_target_": f"os.{name}"}}]}, "config.yaml")
 
@@ -186,8 +186,8 @@ def test_a_mapping_is_read_or_refused(tmp_path, data):
     written = data.draw(st.dictionaries(st.text(max_size=9), plain, max_size=4))
     text = yaml.safe_dump(written, allow_unicode=True).encode("utf-8", "surrogatepass")
     path.write_bytes(data.draw(damaged(text) | damaged(json.dumps(written).encode())))
-    read_or_refused(lambda: read_yaml(path))
-    read_or_refused(lambda: read_json(path))
+    check_read_or_refused(lambda: read_yaml(path))
+    check_read_or_refused(lambda: read_json(path))
 
 
 @fuzz
@@ -202,7 +202,7 @@ def test_metrics_are_numbers_or_refused(tmp_path, data):
         assert metrics is not None
         assert all(isinstance(value, int | float) for value in metrics.values())
 
-    read_or_refused(read)
+    check_read_or_refused(read)
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +218,7 @@ def model(tmp_path_factory):
 def test_a_model_is_loaded_or_refused(tmp_path, model, data):
     for name, content in model.items():
         (tmp_path / name).write_bytes(data.draw(damaged(content) | st.just(content)))
-    read_or_refused(lambda: load_network(tmp_path))
+    check_read_or_refused(lambda: load_network(tmp_path))
 
 
 @fuzz
@@ -227,7 +227,7 @@ def test_a_checkpoint_is_read_or_refused(tmp_path, data):
     path = tmp_path / "last.ckpt"
     write_tensors(path, {"state_dict": {"a": torch.zeros(3)}, "epoch": 1})
     path.write_bytes(data.draw(damaged(path.read_bytes())))
-    read_or_refused(lambda: read_tensors(path))
+    check_read_or_refused(lambda: read_tensors(path))
 
 
 @fuzz
@@ -243,7 +243,7 @@ def test_the_pickle_of_a_checkpoint_runs_nothing(tmp_path, data):
             if name.endswith(".pkl"):
                 content = data.draw(damaged(content + b"cos\nsystem\n(S'touch owned'\ntR."))
             archive.writestr(name, content)
-    read_or_refused(lambda: read_tensors(path))
+    check_read_or_refused(lambda: read_tensors(path))
 
 
 @pytest.fixture(scope="module")
@@ -267,9 +267,9 @@ def test_a_kept_classifier_is_loaded_or_refused(tmp_path, pipeline, data):
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in parts.items():
             archive.writestr(name, content)
-    read_or_refused(lambda: load_pipeline(path))
+    check_read_or_refused(lambda: load_pipeline(path))
     path.write_bytes(data.draw(damaged(path.read_bytes())))
-    read_or_refused(lambda: load_pipeline(path))
+    check_read_or_refused(lambda: load_pipeline(path))
     assert skops.io.dumps(pipeline)
 
 
@@ -286,11 +286,11 @@ def forms(tmp_path_factory):
 @given(st.data())
 def test_an_archive_is_read_or_refused(tmp_path, forms, data):
     (tmp_path / "faces.zip").write_bytes(data.draw(damaged(forms[0])))
-    read_or_refused(lambda: fer2013(str(tmp_path / "faces.zip"), str(tmp_path / "cache")))
+    check_read_or_refused(lambda: fer2013(str(tmp_path / "faces.zip"), str(tmp_path / "cache")))
 
 
 @fuzz
 @given(st.data())
 def test_a_csv_file_is_read_or_refused(tmp_path, forms, data):
     (tmp_path / "fer2013.csv").write_bytes(data.draw(damaged(forms[1])))
-    read_or_refused(lambda: fer2013(str(tmp_path / "fer2013.csv"), str(tmp_path / "cache")))
+    check_read_or_refused(lambda: fer2013(str(tmp_path / "fer2013.csv"), str(tmp_path / "cache")))
