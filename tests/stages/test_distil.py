@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from ferlab.cli import main
 from ferlab.emotions import EMOTIONS
 from ferlab.files import write_json
+from ferlab.learning.tensors import write_tensors
 from ferlab.networks.files import load_network, save_network
 from ferlab.runs import RunFolder
 from ferlab.stages.compose import make_data
@@ -23,6 +24,7 @@ from ferlab.stages.distil import Teachers
 
 HAPPY = EMOTIONS.index("happy")
 ALL_OF_IT = "distillation.share=1"
+OF_OTHER_IMAGES = {"rows": torch.arange(3), "probabilities": torch.zeros(3, 7)}
 
 
 @pytest.fixture
@@ -101,7 +103,28 @@ def test_a_training_that_was_cut_off_goes_on_as_if_nothing_had_happened(
     at_batch(monkeypatch, 1, batch, cut_power)
     with pytest.raises(PowerCut):
         train(*command, "hydra.run.dir=cut")
-    assert train(*command, "hydra.run.dir=cut")[0] == 0
+    status, out, _ = train(*command, "hydra.run.dir=cut")
+    assert status == 0
+    assert "labels the train images" not in out  # it had said what it says
+    Outcome(Path("cut")).assert_equal(Outcome(Path("whole")))
+
+
+@pytest.mark.parametrize("content", [b"PK", {}, OF_OTHER_IMAGES])
+def test_what_teachers_said_is_asked_anew_where_the_file_is_of_no_use(
+    teacher, train, monkeypatch, content
+):
+    train(named(teacher), "hydra.run.dir=whole")
+    at_batch(monkeypatch, 1, 0, cut_power)
+    with pytest.raises(PowerCut):
+        train(named(teacher), "hydra.run.dir=cut")
+    kept = RunFolder(Path("cut")).teachers
+    if isinstance(content, bytes):
+        kept.write_bytes(content)
+    else:
+        write_tensors(kept, content)
+    status, out, _ = train(named(teacher), "hydra.run.dir=cut")
+    assert status == 0
+    assert "labels the train images" in out
     Outcome(Path("cut")).assert_equal(Outcome(Path("whole")))
 
 

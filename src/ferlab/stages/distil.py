@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig
+from torch import Tensor
 
 from ferlab.checks import FerlabError, check_keys, check_number
 from ferlab.data.datamodule import FaceDataModule
@@ -18,6 +19,7 @@ from ferlab.finding import find_runs, model_folder
 from ferlab.instantiate import conf_folder, plain
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.distillation import soften
+from ferlab.learning.tensors import read_tensors, write_tensors
 from ferlab.learning.trainer import make_trainer
 from ferlab.networks.files import DESCRIPTION, digest_weights, load_network, read_description
 from ferlab.runs import RunFolder
@@ -68,6 +70,8 @@ class Teachers:
     def label(self, data: FaceDataModule, config: DictConfig) -> None:
         """Give the train images soft labels; where there is no teacher they keep their own.
 
+        The teachers are asked once: the folder keeps what they said.
+
         Args:
             data: gets them.
             config: says what share of each label is the mean of the teachers' probabilities.
@@ -80,12 +84,25 @@ class Teachers:
         share = _check_share(config.distillation.share)
         rows = data.train_and_val_rows[0]
         if self._rows is None or not np.array_equal(self._rows, rows):
-            self._probabilities = torch.stack(list(self._predict(data))).mean(dim=0)
+            self._probabilities = self._ask(data, rows)
             self._rows = rows
         labels = torch.from_numpy(data.store.labels[rows])
         data.soft_labels = soften(labels, self._probabilities, share)
 
-    def _predict(self, data: FaceDataModule) -> Iterator[torch.Tensor]:
+    def _ask(self, data: FaceDataModule, rows: NDArray[np.int64]) -> Tensor:
+        """Return the mean of their probabilities for the train images, float32 (N, 7)."""
+        match read_tensors(self._folder.teachers):
+            case {"rows": Tensor() as kept, "probabilities": Tensor() as probabilities}:
+                if np.array_equal(kept.numpy(), rows):
+                    return probabilities
+        probabilities = torch.stack(list(self._predict(data))).mean(dim=0)
+        write_tensors(
+            self._folder.teachers,
+            {"rows": torch.from_numpy(rows), "probabilities": probabilities},
+        )
+        return probabilities
+
+    def _predict(self, data: FaceDataModule) -> Iterator[Tensor]:
         """Yield each one's probabilities for the train images: float32 (N, 7)."""
         trainer = make_trainer(
             self._folder.path,
