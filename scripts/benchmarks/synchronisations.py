@@ -19,11 +19,14 @@ def measure(overrides: Sequence[str], effort: Effort) -> list[Figure]:
     if not torch.cuda.is_available():
         print("synchronisations: not measured, for there is no CUDA device")
         return []
+    ways = {
+        "": [],
+        ", averaged weights": ["callbacks=ema"],
+        ", smoothed labels": ["loss.label_smoothing=0.1"],
+    }
     counted = {
-        "": look_into("benchmarks.synchronisations.Count", overrides),
-        ", averaged weights": look_into(
-            "benchmarks.synchronisations.Count", [*overrides, "callbacks=ema"]
-        ),
+        how: look_into("benchmarks.synchronisations.Count", [*overrides, *way])
+        for how, way in ways.items()
     }
     return [
         figure(f"synchronisations per training step{how}", "", [n / (LAST - FIRST)])

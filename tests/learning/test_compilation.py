@@ -7,6 +7,7 @@ import pytest
 import torch
 from conftest import Outcome
 from faces import make_store
+from models import model
 
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.learning import compilation
@@ -41,6 +42,14 @@ def test_a_resumed_training_stays_with_what_was_decided_at_its_beginning(compile
     module = EmotionClassifier(build_network(parse_network(["flatten"])))
     resumed.on_train_start(SimpleNamespace(train_dataloader=batches), module)
     assert (module.network._compiled_call_impl is not None) == compiles
+
+
+@pytest.mark.parametrize("name", ["F", "best", "senet"])
+def test_a_network_is_compiled_whole(name):
+    with torch.device("meta"):
+        network, images = build_network(model(name)), torch.rand(2, 1, 48, 48)
+    compiled = torch.compile(network.features, backend="eager", fullgraph=True)
+    assert compiled(images).shape == network.features(images).shape
 
 
 @pytest.mark.slow

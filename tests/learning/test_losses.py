@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
+from torch.profiler import ProfilerActivity, profile
 
 from ferlab.checks import FerlabError
 from ferlab.learning.losses import CrossEntropy, FocalLoss
@@ -72,6 +73,19 @@ def test_a_class_without_rows_keeps_the_weight_one():
     loss.balance([0, 1, 1, 1, 1, 1, 1])
     assert loss.weight[0] == 1
     assert torch.isfinite(loss(LOGITS, LABELS))
+
+
+@pytest.mark.parametrize("smoothing", [0, 0.1])
+@pytest.mark.parametrize("labels", [LABELS, SHARES], ids=["labels", "shares"])
+def test_cross_entropy_selects_nothing_for_which_a_cuda_device_would_be_waited_for(
+    labels, smoothing
+):
+    loss = CrossEntropy(smoothing)
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        loss(LOGITS, labels)
+    operations = {event.key for event in profiler.key_averages()}
+    assert "aten::log_softmax" in operations
+    assert not operations & {"aten::masked_select", "aten::nonzero", "aten::item"}
 
 
 @pytest.mark.parametrize(

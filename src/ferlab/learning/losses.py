@@ -66,7 +66,10 @@ class CrossEntropy(Loss):
             logits: float32 (B, 7).
             labels: int64 (B,), or shares of the classes float32 (B, 7).
         """
-        if self.class_weights == "balanced" and labels.ndim == 1:
+        if self.class_weights != "balanced":
+            # Without weights of ones: for these PyTorch would wait for a CUDA device, if smoothed.
+            return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        if labels.ndim == 1:
             # Of classes PyTorch would divide by the weights of the batch, of shares by its rows.
             labels = F.one_hot(labels, len(EMOTIONS)).to(logits.dtype)
         return F.cross_entropy(

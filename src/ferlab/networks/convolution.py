@@ -20,12 +20,12 @@ class Convolution(nn.Conv2d):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        if not (self._keeps_size and _pays(input)):
+        if not (_pays(input) and self._keeps_size):
             return super().forward(input)
         maps: Tensor = ProductConvolution.apply(input.bfloat16(), self.weight.bfloat16())
         return maps if self.bias is None else maps + self.bias.bfloat16()[:, None, None]
 
-    @functools.cached_property
+    @property
     def _keeps_size(self) -> bool:
         """Whether the maps keep their size, one output per window of a square around its pixel."""
         side = self.kernel_size[0]
@@ -70,12 +70,12 @@ class ProductConvolution(torch.autograd.Function):
 
 def _pays(maps: Tensor) -> bool:
     return (
-        max(maps.shape[-2:]) <= LARGEST_MAP
-        and torch.is_grad_enabled()
+        not torch.compiler.is_compiling()
         and maps.device.type == "cpu"
+        and max(maps.shape[-2:]) <= LARGEST_MAP
+        and torch.is_grad_enabled()
         and torch.is_autocast_enabled("cpu")
         and torch.get_autocast_dtype("cpu") == torch.bfloat16
-        and not torch.compiler.is_compiling()
         and _has_amx()
     )
 
