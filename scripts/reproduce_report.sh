@@ -7,7 +7,7 @@
 #     OUT=elsewhere scripts/reproduce_report.sh data.root=/path/to/fer2013
 #
 # Stop it at any point and start it again: what is finished is kept, what was cut off goes on.
-set -euo pipefail
+set -eo pipefail  # no -u: macOS's bash takes an empty array for an unset name
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python}
 out=${OUT:-outputs/report${QUICK:+-quick}}

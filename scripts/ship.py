@@ -26,6 +26,7 @@ from ferlab.finding import find_run
 from ferlab.networks.files import load_network, save_network
 from ferlab.runs import RunFolder, settles_result
 from ferlab.stages.recorded import recorded_value
+from ferlab.stages.split import shipped_split_settings, split_settings, validates
 
 SPLITS = {
     "val": "validation, a part of Training",
@@ -39,7 +40,8 @@ def ship(name: str, place: Path) -> None:
     """Write the run of this name into the folder `place`.
 
     Raises:
-        FerlabError: there is no such run, or it could not be made again from a commit.
+        FerlabError: there is no such run, it could not be made again from a commit, or it was
+            validated by a split that is not ferlab's own.
     """
     run = find_run(name)
     origin, trained = run.recorded_environment(), run.recorded_metrics()
@@ -53,12 +55,20 @@ def ship(name: str, place: Path) -> None:
             "name them on the command line and train it again"
         )
     config = run.recorded_config()
+    title = str(recorded_value(config, "data", "title"))
     for teacher in recorded_value(config, "distillation", "teachers") or ():
         if not str(teacher).startswith("weights/"):
             raise FerlabError(
                 f"{run.path} learned from {teacher}, which no commit holds; ship that first, "
                 "then train again with weights/ as its teacher"
             )
+    own, split = shipped_split_settings(), split_settings(config)
+    if validates(config) and split != own:
+        differs = ", ".join(f"{key}={value}" for key, value in split.items() if value != own[key])
+        raise FerlabError(
+            f"{run.path} was validated by another split than ferlab's ({differs}), which shipped "
+            "weights do not tell; train it again without that"
+        )
     with tempfile.TemporaryDirectory() as folder:
         shipped, judged = RunFolder(Path(folder, "run")), RunFolder(Path(folder, "judged"))
         view = recorded_value(config, "augment", "test_time")
@@ -73,12 +83,16 @@ def ship(name: str, place: Path) -> None:
         (place / "metrics.json").unlink(missing_ok=True)  # written last: the folder is whole
         for file in shipped.model.iterdir():
             shutil.copy(file, place)
-    write_text(place / "README.md", describe(place, origin, trained, metrics))
+    write_text(place / "README.md", describe(place, title, origin, trained, metrics))
     write_json(place / "metrics.json", metrics)
 
 
 def describe(
-    place: Path, origin: Mapping[str, Any], trained: Mapping[str, Any], metrics: Mapping[str, Any]
+    place: Path,
+    title: str,
+    origin: Mapping[str, Any],
+    trained: Mapping[str, Any],
+    metrics: Mapping[str, Any],
 ) -> str:
     """Return the page of the shipped weights."""
     rows = "\n".join(
@@ -89,7 +103,9 @@ def describe(
     overrides = [
         text
         for text in map(str, origin.get("overrides", origin["command"]))  # older runs lack them
-        if "=" in text and settles_result(text.split("=")[0]) and not text.startswith("hydra.")
+        if ("=" in text or text.startswith("~"))
+        and settles_result(text.lstrip("+~").partition("=")[0])
+        and not text.startswith("hydra.")
     ]
     images, kept = "Training", f"the best by validation, {trained['best_epoch']}"
     if "val/accuracy" not in trained:
@@ -97,7 +113,7 @@ def describe(
     size = (place / "model.safetensors").stat().st_size / 1e6
     return f"""# {place.name}
 
-Shipped by ferlab: fp16, {size:.1f} MB, for images of FER-2013's kind.
+Shipped by ferlab: fp16, {size:.1f} MB; trained and judged on {title}.
 
     ferlab evaluate run={place.as_posix()} data.root=/path/to/fer2013
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from ferlab.checks import FerlabError
-from ferlab.environment import describe_environment
 from ferlab.runs import RunFolder
 
 CONFIG = {"seed": 0, "data": {"root": "/here"}, "model": {"layers": [{"conv": 4}, "flatten"]}}
@@ -65,16 +64,6 @@ def test_damaged_files_are_named(begun):
     begun.config.write_text("a: [")
     with pytest.raises(FerlabError, match="config.yaml is damaged"):
         begun.check_configuration(CONFIG)
-
-
-def test_installed_in_a_repository_it_does_not_record_that_ones_commit(tmp_path, monkeypatch):
-    assert describe_environment()["commit"]
-    (tmp_path / "conf").mkdir()
-    monkeypatch.setattr("ferlab.environment.__file__", str(tmp_path / "environment.py"))
-    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org"]
-    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "x"]):
-        subprocess.run([*git, *command], cwd=tmp_path, check=True)
-    assert describe_environment()["commit"] is None
 
 
 def test_the_log_holds_what_was_said_before_the_folder_was_opened(tmp_path):

@@ -1,6 +1,7 @@
 """What a person can get wrong, said in one line that names the value and what is allowed."""
 
 import difflib
+import math
 from collections.abc import Iterable
 from numbers import Real
 
@@ -25,7 +26,7 @@ def check_number(
     below: float | None = None,
     at_most: float | None = None,
 ) -> float:
-    """Return `value` as a float, or raise FerlabError unless it is a number within the bounds."""
+    """Return `value` as a float, or raise FerlabError unless it is finite and within the bounds."""
     bounds = [
         text
         for bound, text in (
@@ -39,7 +40,7 @@ def check_number(
     number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else None
     if (
         number is None
-        or number != number
+        or not math.isfinite(number)
         or (above is not None and number <= above)
         or (at_least is not None and number < at_least)
         or (below is not None and number >= below)

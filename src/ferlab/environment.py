@@ -39,18 +39,28 @@ def _version(package: str) -> str | None:
 
 
 def _git_commit() -> str | None:
-    """Return the commit of ferlab's checkout, `-dirty` where it has changes; None outside one."""
+    """Return the commit of ferlab's checkout; None outside one.
+
+    With `-dirty` where tracked files have changes, or where there are untracked ones that a
+    training may read.
+    """
     if (Path(__file__).parent / "conf").is_dir():
         return None  # installed from a wheel: a repository around it is not ferlab's
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
+        commit = _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+        untracked = _git("ls-files", "--others", "--exclude-standard", ":/conf", ":/src")
     except (OSError, subprocess.SubprocessError):
         return None
-    return described.stdout.strip()
+    return f"{commit.removesuffix('-dirty')}-dirty" if untracked else commit
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=True,
+    )
+    return done.stdout.strip()

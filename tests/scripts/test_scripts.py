@@ -117,6 +117,7 @@ def test_shipped_weights_are_judged_as_they_lie_there_and_say_where_they_come_fr
     assert "    git checkout " + "a" * 40 + "\n    python train.py " in page
     assert f"{metrics['test/public/accuracy']:.4f}" in page
     assert shlex.join(TINY) in page
+    assert "trained and judged on faces drawn by the program (not FER-2013)" in page
     assert "/home/me" not in page
 
 
@@ -142,6 +143,28 @@ def test_what_was_trained_with_a_persons_own_values_is_not_shipped(trained):
     done = ship("outputs/tiny", "tiny")
     assert done.returncode == 1
     assert "trained with data.batch_size of conf/local, which no commit holds" in done.stderr
+    assert not Path("weights").exists()
+
+
+def test_what_was_taken_out_of_a_recipe_stands_in_the_command_that_makes_it_again(trained):
+    recipe = ["experiment=small", *TINY, "scheduler=cosine", "~scheduler.warm_up"]
+    assert main(["train", *recipe, "hydra.run.dir=outputs/less"]) == 0
+    environment = Path("outputs/less/environment.json")
+    write_json(environment, {**read_json(environment), "commit": "a" * 40})
+    assert ship("outputs/less", "less").returncode == 0
+    assert (
+        f"    {shlex.join(['python', 'train.py', *recipe])}\n"
+        in Path("weights/less/README.md").read_text()
+    )
+
+
+def test_what_another_split_validated_is_not_shipped(trained):
+    assert main(["train", *TINY, "data.split_seed=7", "hydra.run.dir=outputs/other"]) == 0
+    environment = Path("outputs/other/environment.json")
+    write_json(environment, {**read_json(environment), "commit": "a" * 40})
+    done = ship("outputs/other", "tiny")
+    assert done.returncode == 1
+    assert "validated by another split than ferlab's (data.split_seed=7)" in done.stderr
     assert not Path("weights").exists()
 
 

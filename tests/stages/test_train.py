@@ -253,6 +253,18 @@ def test_sgd_trains_too(train):
             "scheduler=null",
             "scheduler cannot be empty; scheduler is one of cosine, none, one_cycle, plateau",
         ),
+        ("optimizer.lr=inf", "optimizer.lr must be a number > 0; got inf"),
+        ("augment.mixup=1e300", "augment.mixup must be a number >= 0 and <= 100; got 1e+300"),
+        (
+            "optimizer=sgd optimizer.momentum=1.5",
+            "optimizer.momentum must be a number >= 0 and < 1",
+        ),
+        ("debug=null", "debug cannot be null on a command line; leave null out"),
+        ("-m experiment=null,small", "experiment cannot be null on a command line"),
+        (
+            "augment.extra={}",
+            "augment.extra={} would change nothing; set what it holds, key by key",
+        ),
         ("scheduler.patience=four", "scheduler.patience must be an integer >= 0; got 'four'"),
         ("scheduler.factor=-1", "scheduler.factor must be a number > 0 and < 1; got -1"),
         ("augment.frozen=no", "augment.frozen must be true or false; got 'no'"),

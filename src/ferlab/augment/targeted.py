@@ -45,7 +45,7 @@ class TargetedAugmentation:
         frozen: True repeats the same draws and parameters in each epoch, as if the added images
             had been made once and stored (the report's way); False draws anew.
         mixup: alpha of the Beta distribution that blends each image with another of its batch,
-            see `plan_mixup`; 0 blends none.
+            see `plan_mixup`, in [0, 100]; 0 blends none.
 
     Raises:
         FerlabError: an unknown class, a negative count, extra images without transforms.
@@ -65,7 +65,7 @@ class TargetedAugmentation:
         self.extra = dict(extra or {})
         self.apply_to = check_choice("augment.apply_to", apply_to, ("extra", "all"))
         self.frozen = check_boolean("augment.frozen", frozen)
-        self.mixup = check_number("augment.mixup", mixup, at_least=0)
+        self.mixup = check_number("augment.mixup", mixup, at_least=0, at_most=100)
         for emotion, count in self.extra.items():
             if emotion not in EMOTIONS:
                 raise FerlabError(

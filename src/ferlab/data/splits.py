@@ -40,6 +40,7 @@ def stratified_split(
         raise FerlabError(
             f"class {emotion} has {of_class.min()} training images; at least "
             + ("1 is needed" if needed == 1 else "2 are needed, one to train and one to validate")
+            + ": add images, or take a larger data.limit"
         )
     if val_fraction == 0:
         return np.arange(len(labels)), np.arange(0)

@@ -38,6 +38,7 @@ class EmotionClassifier(L.LightningModule):
         seed: of dropout, whose masks are a function of (seed, epoch, batch index, process).
 
     Attributes:
+        schedule: as given.
         val_confusion: int64 (7, 7), that of all validation images when they were last judged, rows
             = true class, columns = predicted class.
     """
@@ -62,13 +63,15 @@ class EmotionClassifier(L.LightningModule):
         self.monitor = check_choice("monitor", monitor, MONITORS)
         self.test_time = check_choice("augment.test_time", test_time, TEST_TIME)
         self.seed = seed
-        self._schedule = schedule
-        self._scheduler: LRScheduler | None = None
+        self.schedule = schedule
+        self.scheduler: LRScheduler | None = None
         self._resumed: dict[str, Any] | None = None  # the scheduler's state in a checkpoint
         # Built at once: a wrong value is met before any image is read.
         values = optimizer.keywords if isinstance(optimizer, functools.partial) else {}
         if "lr" in values:
             check_number("optimizer.lr", values["lr"], above=0)
+        if "momentum" in values:  # of which PyTorch checks no more than that it is not negative
+            check_number("optimizer.momentum", values["momentum"], at_least=0, below=1)
         self._optimizer: Optimizer | None = None
         try:
             if optimizer is not None:
@@ -80,18 +83,18 @@ class EmotionClassifier(L.LightningModule):
         assert self._optimizer is not None, "a module without an optimizer cannot learn"
         # The scheduler stays out of Lightning's hands: on a resume in mid-epoch those would
         # leave out one step of a scheduler that watches a metric.
-        if self._schedule is not None:
+        if self.schedule is not None:
             # Not Lightning's estimate of the steps: it would start the batches of a resumed epoch
             # before their position is restored.
             n_batches = len(self.trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
             assert self.trainer.max_epochs is not None
-            self._scheduler = self._schedule.build(
+            self.scheduler = self.schedule.build(
                 self._optimizer,
                 total_steps=self.trainer.max_epochs * n_batches,
                 mode=MONITORS[self.monitor],
             )
             if self._resumed is not None:
-                self._scheduler.load_state_dict(self._resumed)
+                self.scheduler.load_state_dict(self._resumed)
         return self._optimizer
 
     def forward(self, images: Tensor) -> Tensor:
@@ -126,12 +129,12 @@ class EmotionClassifier(L.LightningModule):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
         # Not at the batch's end: a checkpoint is written before the module hears of that.
-        if self._scheduler is not None and not isinstance(self._scheduler, ReduceLROnPlateau):
-            self._scheduler.step()
+        if self.scheduler is not None and not isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step()
 
     def on_train_epoch_end(self) -> None:
-        if isinstance(self._scheduler, ReduceLROnPlateau):
-            self._scheduler.step(float(self.trainer.callback_metrics[self.monitor]))
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(float(self.trainer.callback_metrics[self.monitor]))
 
     def on_validation_epoch_start(self) -> None:
         self.val_metrics.reset()
@@ -164,8 +167,8 @@ class EmotionClassifier(L.LightningModule):
         return float(self._optimizer.param_groups[0]["lr"])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if self._scheduler is not None:
-            checkpoint["scheduler"] = self._scheduler.state_dict()
+        if self.scheduler is not None:
+            checkpoint["scheduler"] = self.scheduler.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._resumed = checkpoint.get("scheduler")  # Lightning calls this before it is built

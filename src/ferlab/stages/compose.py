@@ -20,6 +20,7 @@ from ferlab.learning.schedules import Plateau
 from ferlab.learning.trainer import make_trainer
 from ferlab.networks.build import build_network
 from ferlab.networks.specs import IMAGE_SIZE, parse_model
+from ferlab.stages.split import split_seed, validates
 
 
 def make_classifier(config: DictConfig) -> EmotionClassifier:
@@ -74,11 +75,6 @@ def make_data(
     )
 
 
-def split_seed(config: Mapping[str, Any]) -> Any:
-    """Return the seed of the split that a configuration names; an older run's followed its seed."""
-    return config["data"].get("split_seed", config["seed"])
-
-
 def make_configured_trainer(
     config: DictConfig, folder: Path, first: Sequence[Callback], last: Sequence[Callback]
 ) -> L.Trainer:
@@ -127,11 +123,6 @@ def make_configured_trainer(
         progress_bar=config.trainer.progress_bar,
         callbacks=[*first, *configured.values(), *last],
     )
-
-
-def validates(config: Mapping[str, Any]) -> bool:
-    """Return whether any of the training images are left out to validate."""
-    return bool(config["data"]["val_fraction"] != 0)
 
 
 def make_augmentation(augment: Mapping[str, Any]) -> TargetedAugmentation:

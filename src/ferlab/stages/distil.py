@@ -14,7 +14,6 @@ from torch import Tensor
 
 from ferlab.checks import FerlabError, check_keys, check_number
 from ferlab.data.datamodule import FaceDataModule
-from ferlab.files import read_yaml
 from ferlab.finding import find_runs, model_folder
 from ferlab.instantiate import conf_folder, plain
 from ferlab.learning.classifier import EmotionClassifier
@@ -23,8 +22,8 @@ from ferlab.learning.tensors import read_tensors, write_tensors
 from ferlab.learning.trainer import make_trainer
 from ferlab.networks.files import DESCRIPTION, digest_weights, load_network, read_description
 from ferlab.runs import RunFolder
-from ferlab.stages.compose import split_seed, validates
 from ferlab.stages.predict import predict
+from ferlab.stages.split import shipped_split_settings, split_settings, validates
 
 log = logging.getLogger(__name__)
 
@@ -195,9 +194,9 @@ def _check_split(run: RunFolder, values: Mapping[str, Any]) -> str:
 
 
 def _check_split_of_run(run: RunFolder, origin: RunFolder, values: Mapping[str, Any]) -> None:
-    here = _split(values)
+    here = split_settings(values)
     try:
-        there = _split(origin.recorded_config())
+        there = split_settings(origin.recorded_config())
     except (KeyError, TypeError, AttributeError) as error:
         raise FerlabError(f"{origin.config} is not the configuration of a run ({error})") from error
     for key, value in here.items():
@@ -220,19 +219,8 @@ def _check_split_of_weights(run: RunFolder, values: Mapping[str, Any]) -> None:
             f"{run.path} was trained on all training images, so it has seen what validates here; "
             "name others, or train with data.val_fraction=0"
         )
-    shipped = read_yaml(conf_folder() / "data/fer2013.yaml")
-    if metrics is None or _split(values) != _split({"data": shipped, "seed": 0}):
+    if metrics is None or split_settings(values) != shipped_split_settings():
         log.warning(
             "%s does not tell which images it was trained on: it may flatter this validation",
             os.path.relpath(run.path),
         )
-
-
-def _split(values: Mapping[str, Any]) -> dict[str, object]:
-    """Return what settles which of the same images validate."""
-    data = values["data"]
-    keys = ("val_fraction", "twins", "blank", "limit")
-    return {
-        **{f"data.{key}": data.get(key) for key in keys},
-        "data.split_seed": split_seed(values),
-    }

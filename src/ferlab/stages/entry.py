@@ -11,7 +11,7 @@ import sys
 import textwrap
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,12 +69,8 @@ def run_stage(
             raise FerlabError(f"{name} cannot run under torchrun; start it by itself")
         if not is_sweep(arguments):
             raised: list[Exception] = []
-            try:
+            with _composing():
                 _run_hydra(name, partial(_run, name, task, start, raised), arguments)
-            except MISTAKES:
-                raise
-            except Exception as error:  # what Hydra makes of an override that it did not foresee
-                raise FerlabError(f"the configuration cannot be composed: {error}") from error
             if raised:
                 raise raised[0]
             return 0
@@ -82,7 +78,8 @@ def run_stage(
             raise FerlabError("a sweep cannot run under torchrun; start each job by itself")
         if not sweeps:
             raise FerlabError(f"{name} cannot be swept with -m; start it once per value")
-        sweep = plan(name, arguments)
+        with _composing():
+            sweep = plan(name, arguments)
         _check_arguments(sweep.arguments)  # with what the configuration sweeps
         again = shlex.join([*start, *arguments])
         job = partial(_run_in_sweep, name, task, again, [job.name for job in sweep.jobs])
@@ -101,6 +98,17 @@ def run_stage(
         return _fail("interrupted; the same command into the same folder goes on", status=130)
     finally:
         sys.argv = command
+
+
+@contextlib.contextmanager
+def _composing() -> Iterator[None]:
+    """Put into words what Hydra makes of an override that it did not foresee."""
+    try:
+        yield
+    except MISTAKES:
+        raise
+    except Exception as error:
+        raise FerlabError(f"the configuration cannot be composed: {error}") from error
 
 
 def _run_hydra(name: str, job: Callable[[DictConfig], Any], arguments: Sequence[str]) -> None:
@@ -183,13 +191,17 @@ def _check_no_sweep() -> None:
 def _check_arguments(arguments: Sequence[str]) -> None:
     """Raise FerlabError for what Hydra would take and nobody can mean.
 
-    `model=[A,B]` it would merge silently, of `model=null` make nothing, and `--experimental-rerun`
-    reads a pickle, which can run anything.
+    `model=[A,B]` it would merge silently, of `model=null` make nothing, of `augment.extra={}` no
+    change, and `--experimental-rerun` reads a pickle, which can run anything.
     """
     for argument in arguments:
         if argument.startswith("--experimental-rerun"):
             raise FerlabError("--experimental-rerun reads a pickle; type the command again instead")
         group, _, choice = argument.partition("=")
+        if choice.replace(" ", "") == "{}" and not group.startswith("+"):
+            raise FerlabError(
+                f"{argument} would change nothing; set what it holds, key by key, or {group}=null"
+            )
         if not group or not (conf_folder() / group).is_dir():
             continue
         if choice.startswith("["):
@@ -197,7 +209,9 @@ def _check_arguments(arguments: Sequence[str]) -> None:
                 f"{argument} would merge them into one; "
                 f"name one, or sweep with -m {group}={choice.strip('[]')}"
             )
-        if choice in ("null", "") and group not in ("experiment", "debug"):
+        if group in ("experiment", "debug") and "null" in choice.split(","):
+            raise FerlabError(f"{group} cannot be null on a command line; leave null out")
+        if choice in ("null", ""):
             known = ", ".join(sorted(path.stem for path in (conf_folder() / group).glob("*.yaml")))
             raise FerlabError(f"{group} cannot be empty; {group} is one of {known}")
 

@@ -11,7 +11,8 @@ from ferlab.checks import FerlabError
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.data.sources import fer2013
 from ferlab.instantiate import check_recorded, instantiate
-from ferlab.stages.compose import make_augmentation, split_seed
+from ferlab.stages.compose import make_augmentation
+from ferlab.stages.split import split_seed
 
 
 def recorded_data(

@@ -21,15 +21,17 @@ from ferlab.learning.checkpoints import Checkpoints
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.history import History
 from ferlab.learning.metrics import best_epoch
+from ferlab.learning.schedules import Cosine, OneCycle
 from ferlab.learning.tensorboard import Pictures, RunTensorBoard
 from ferlab.learning.trainer import describe_device
 from ferlab.networks.files import save_network
 from ferlab.reporting import figures, results
 from ferlab.runs import RunFolder, flatten, settles_result
-from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data, validates
+from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data
 from ferlab.stages.distil import Teachers
 from ferlab.stages.entry import run_stage
 from ferlab.stages.predict import predict
+from ferlab.stages.split import validates
 from ferlab.stages.sweep import own_values
 
 log = logging.getLogger(__name__)
@@ -76,6 +78,12 @@ def train(config: DictConfig, folder: RunFolder) -> float | None:
 
     log.info("device  %s, precision %s", describe_device(trainer), trainer.precision)
     log.info("model   %s, %s parameters", config.model.name, f"{classifier.n_parameters:,}")
+    falls = isinstance(classifier.schedule, Cosine | OneCycle)
+    if falls and trainer.early_stopping_callback is not None:
+        log.info(
+            "early stopping may end this training while the learning rate is still high; "
+            "callbacks.early_stopping=null lets it fall to its end"
+        )
     log.info("%s", _describe_splits(data))
     teachers.check_data(data)
     if not any(len(data.judged_rows(split)) for split in JUDGED):

@@ -29,10 +29,11 @@ from ferlab.runs import RunFolder, digest, flatten
 from ferlab.search.epochs import EpochReport, StopOnSignal
 from ferlab.search.space import parse_space
 from ferlab.search.study import Search, make_pruner, n_begun
-from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data, validates
+from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data
 from ferlab.stages.distil import Teachers
 from ferlab.stages.entry import explained, run_stage
 from ferlab.stages.recipe import training_command, write_recipe
+from ferlab.stages.split import validates
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,29 @@
+"""Which training images validate, as a configuration says it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ferlab.files import read_yaml
+from ferlab.instantiate import conf_folder
+
+
+def validates(config: Mapping[str, Any]) -> bool:
+    """Return whether any of the training images are left out to validate."""
+    return bool(config["data"]["val_fraction"] != 0)
+
+
+def split_seed(config: Mapping[str, Any]) -> Any:
+    """Return the seed of the split that a configuration names; an older run's followed its seed."""
+    return config["data"].get("split_seed", config["seed"])
+
+
+def split_settings(config: Mapping[str, Any]) -> dict[str, object]:
+    """Return what settles which of the same images validate, by dotted key."""
+    data = config["data"]
+    keys = ("val_fraction", "twins", "blank", "limit")
+    return {**{f"data.{key}": data.get(key) for key in keys}, "data.split_seed": split_seed(config)}
+
+
+def shipped_split_settings() -> dict[str, object]:
+    """Return those of ferlab's own configuration: by this split shipped weights were validated."""
+    return split_settings({"data": read_yaml(conf_folder() / "data/fer2013.yaml"), "seed": 0})

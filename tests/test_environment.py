@@ -1,0 +1,51 @@
+"""What a run was made with."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ferlab.environment import describe_environment
+
+
+def commit() -> object:
+    return describe_environment()["commit"]
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A repository of ferlab with one commit."""
+    place = tmp_path / "src/ferlab"
+    place.mkdir(parents=True)
+    (place / "environment.py").touch()
+    monkeypatch.setattr("ferlab.environment.__file__", str(place / "environment.py"))
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    for command in (["init", "-q"], ["add", "--all"], ["commit", "-q", "-m", "x"]):
+        subprocess.run([*git, *command], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def test_the_commit_is_that_of_the_checkout(checkout):
+    head = ["git", "rev-parse", "HEAD"]
+    done = subprocess.run(head, cwd=checkout, check=True, capture_output=True, text=True)
+    assert commit() == done.stdout.strip()
+
+
+@pytest.mark.parametrize("file", ["src/ferlab/environment.py", "conf/model/mine.yaml"])
+def test_what_no_commit_holds_makes_it_dirty(checkout, file):
+    clean = commit()
+    place = Path(checkout, file)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text("name: mine")
+    assert commit() == f"{clean}-dirty"
+
+
+def test_other_files_that_lie_there_do_not(checkout):
+    clean = commit()
+    (checkout / "notes.txt").touch()
+    assert commit() == clean
+
+
+def test_installed_in_a_repository_it_is_not_that_ones_commit(checkout):
+    (checkout / "src/ferlab/conf").mkdir()
+    assert commit() is None
