@@ -209,3 +209,18 @@ def test_dropped_blanks_are_neither_trained_on_nor_judged():
 def test_an_unknown_way_with_defects_is_refused(knob):
     with pytest.raises(FerlabError, match=rf"^data\.{knob} must be one of keep, drop"):
         module(**{knob: "dorp"})
+
+
+@pytest.mark.parametrize("limit", [70, 105])
+def test_a_limit_takes_from_every_class(limit):
+    data = module(make_store(40), limit=limit, val_fraction=0)
+    for rows in (data.train_and_val_rows[0], data.test_rows):
+        counts = data.store.class_counts(rows)
+        assert counts.sum() == limit
+        assert np.ptp(counts) <= 2
+
+
+def test_the_rows_of_an_epoch_are_the_train_images_and_the_added_ones():
+    augmentation = TargetedAugmentation(RandomTransforms(flip=0.5), extra={"disgust": 9})
+    data = module(make_store(N), augmentation=augmentation, val_fraction=0.2)
+    assert data.epoch_class_counts().tolist() == [8, 17, 8, 8, 8, 8, 8]

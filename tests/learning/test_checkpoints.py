@@ -294,3 +294,22 @@ def test_checkpoints_are_written_as_often_as_asked_for(train, monkeypatch, every
     )
     assert train(f"checkpoint.every={every}", "trainer.max_epochs=1")[0] == 0
     assert written == [*steps, 6]  # and at the end
+
+
+def test_checkpoints_are_written_by_the_clock(train, monkeypatch):
+    now, written = [0.0], []
+    step, write = EmotionClassifier.training_step, checkpoints.Checkpoints._write
+
+    def step_of_25_seconds(*arguments):
+        now[0] += 25
+        return step(*arguments)
+
+    def note_and_write(self, trainer):
+        written.append(trainer.global_step)
+        write(self, trainer)
+
+    monkeypatch.setattr(EmotionClassifier, "training_step", step_of_25_seconds)
+    monkeypatch.setattr(checkpoints, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(checkpoints.Checkpoints, "_write", note_and_write)
+    assert train("trainer.max_epochs=1", "checkpoint.every=1min")[0] == 0
+    assert written == [3, 6]

@@ -1,5 +1,6 @@
 """A training that is stopped goes on as if nothing had happened."""
 
+import os
 import re
 import shlex
 import signal
@@ -13,8 +14,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from ferlab.cli import main
 from ferlab.files import replacing
+from ferlab.finding import find_begun
 from ferlab.learning import checkpoints, tensors
 from ferlab.learning.progress import ProgressBar
+from ferlab.runs import RunFolder
 from ferlab.stages import train as stage
 
 # All that has a state: dropout, normalisation, moments, plateau, early stopping, best weights.
@@ -227,3 +230,14 @@ def test_the_progress_bar_goes_on_where_it_was(train, monkeypatch):
     del whole[24 + 13]  # the batch after which it stopped, before the bar heard of it
     assert [state[3] for state in shown] == [state[3] for state in whole]
     assert [state for state in shown if state[1] == 20] == [s for s in whole if s[1] == 20]
+
+
+def test_latest_is_the_training_that_was_written_last(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, when in {"b": 3, "a": 2, "c": 1}.items():
+        run = RunFolder(Path("outputs", name))
+        run.path.mkdir(parents=True)
+        run.config.touch()
+        run.log.touch()
+        os.utime(run.log, (when, when))
+    assert find_begun("latest").path.name == "b"

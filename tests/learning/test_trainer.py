@@ -62,3 +62,13 @@ def test_a_trainer_keeps_freed_memory_for_the_next_step(tmp_path):
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     given_back, kept = map(int, printed.split()[-2:])
     assert kept < given_back / 4
+
+
+@pytest.mark.parametrize(
+    ("has", "precision"),
+    [({"amx_bf16": True}, "bf16-mixed"), ({"avx512_bf16": True}, "bf16-mixed"), ({}, "32-true")],
+)
+def test_auto_is_bf16_where_the_processor_computes_in_it(tmp_path, monkeypatch, has, precision):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has, raising=False)
+    assert make_trainer(tmp_path, "cpu").precision == precision
+    assert make_trainer(tmp_path, "cpu", "bf16-mixed").precision == "bf16-mixed"

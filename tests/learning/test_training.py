@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
+from ferlab.emotions import EMOTIONS
 from ferlab.learning.losses import CrossEntropy
+from ferlab.networks.files import load_network
+from ferlab.stages.compose import make_data
 
 
 def history(folder):
@@ -81,3 +85,55 @@ def test_mixup_trains_on_shares_of_the_classes_and_repeats_itself(train, monkeyp
     shares = torch.cat(seen)  # (N, 7)
     torch.testing.assert_close(shares.sum(dim=1), torch.ones(len(shares)))
     assert (shares.amax(dim=1) < 0.99).float().mean() > 0.3
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [["loss.label_smoothing=0.3"], ["callbacks=ema", "callbacks.ema.decay=0.9"]],
+    ids=["smoothed labels", "averaged weights"],
+)
+def test_the_kept_weights_have_the_plain_loss_that_was_reported_of_them(train, recipe):
+    assert train(*recipe, "monitor=val/loss", "optimizer.lr=0.01", "hydra.run.dir=run")[0] == 0
+    metrics = json.loads(Path("run/metrics.json").read_text())
+    losses = [row["val/loss"] for row in history("run")]
+    assert metrics["val/loss"] == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_a_schedule_by_batch_ends_with_the_training(train):
+    assert train("scheduler=cosine", "scheduler.min_lr=0", "hydra.run.dir=run")[0] == 0
+    first, *_, last = [row["learning_rate"] for row in history("run")]
+    assert first > 1e-4
+    assert last == pytest.approx(0, abs=1e-9)
+
+
+def test_by_loss_the_learning_rate_falls_where_the_loss_does_not(train):
+    run = ["monitor=val/loss", "scheduler.patience=0", "optimizer.lr=0.05"]
+    assert train(*run, "trainer.max_epochs=8", "hydra.run.dir=run")[0] == 0
+    rate, least = 0.05, float("inf")
+    for row in history("run"):
+        assert row["learning_rate"] == pytest.approx(rate)
+        if row["val/loss"] < least:
+            least = row["val/loss"]
+        else:
+            rate *= 0.5
+    assert rate < 0.05
+
+
+def test_balanced_weights_follow_from_the_rows_of_an_epoch(train):
+    added = ["augment=report", "augment.extra={angry: 0, disgust: 9, fear: 0, surprise: 0}"]
+    run = ["loss.class_weights=balanced", "trainer.max_epochs=1", "hydra.run.dir=run"]
+    assert train(*added, *run)[0] == 0
+    data = make_data(OmegaConf.load("run/config.yaml"))
+    rows = data.store.class_counts(data.train_and_val_rows[0])
+    rows[EMOTIONS.index("disgust")] += 9
+    weight = torch.load("run/checkpoints/last.ckpt", weights_only=True)["state_dict"]["loss.weight"]
+    assert weight.numpy() == pytest.approx(rows.sum() / (7 * rows))
+
+
+def test_gradients_are_clipped(train):
+    plain = ["optimizer=sgd", "scheduler=none", "trainer.max_epochs=1"]
+    for clip in ("1e-9", "2e-9"):
+        assert train(*plain, f"trainer.gradient_clip={clip}", f"hydra.run.dir=run{clip}")[0] == 0
+    one, other = (load_network(Path(f"run{clip}/model")).state_dict() for clip in ("1e-9", "2e-9"))
+    moved = one["output.weight"] - other["output.weight"]
+    assert moved.abs().max() < 1e-6
