@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from ferlab.emotions import EMOTIONS
 from ferlab.learning.losses import CrossEntropy
+from ferlab.networks.build import build_network
 from ferlab.networks.files import load_network
 from ferlab.stages.compose import make_data
 
@@ -131,9 +132,8 @@ def test_balanced_weights_follow_from_the_rows_of_an_epoch(train):
 
 
 def test_gradients_are_clipped(train):
-    plain = ["optimizer=sgd", "scheduler=none", "trainer.max_epochs=1"]
-    for clip in ("1e-9", "2e-9"):
-        assert train(*plain, f"trainer.gradient_clip={clip}", f"hydra.run.dir=run{clip}")[0] == 0
-    one, other = (load_network(Path(f"run{clip}/model")).state_dict() for clip in ("1e-9", "2e-9"))
-    moved = one["output.weight"] - other["output.weight"]
-    assert moved.abs().max() < 1e-6
+    run = ["optimizer=sgd", "scheduler=none", "trainer.gradient_clip=1e-9", "trainer.max_epochs=1"]
+    assert train(*run, "hydra.run.dir=run")[0] == 0
+    trained = load_network(Path("run/model"))
+    begun = build_network(trained.spec, seed=0)
+    torch.testing.assert_close(trained.output.weight, begun.output.weight, atol=1e-6, rtol=0)
