@@ -30,6 +30,7 @@ def write_run(
     optimizer: str = "adam",
     accuracy: float = 0.6,
     *,
+    test_accuracy: float | None = None,
     augment: str = "report",
     seed: int = 0,
     epochs: int = 5,
@@ -45,6 +46,7 @@ def write_run(
         model_name: one of `conf/model`.
         optimizer: one of `conf/optimizer`.
         accuracy: about what it comes to.
+        test_accuracy: the same of the test images, where that is another.
         augment: one of `conf/augment`.
         seed: the run's.
         epochs: trained.
@@ -72,7 +74,7 @@ def write_run(
             node[part] = dict(node[part])
             node = node[part]
         node[last] = value
-    predictions = _predictions(accuracy, n_val, n_test, images_seed, seed)
+    predictions = _predictions(accuracy, n_val, n_test, images_seed, seed, test_accuracy)
     history = _history(accuracy, epochs)
     best = max(history, key=lambda row: row["val/accuracy"])
     metrics = {
@@ -154,13 +156,19 @@ def _environment() -> dict[str, object]:
 
 
 def _predictions(
-    accuracy: float, n_val: int, n_test: int, images_seed: int, seed: int
+    accuracy: float,
+    n_val: int,
+    n_test: int,
+    images_seed: int,
+    seed: int,
+    test_accuracy: float | None = None,
 ) -> dict[str, results.Predictions]:
     images, random = np.random.default_rng(images_seed), np.random.default_rng([images_seed, seed])
     predictions = {}
-    for split, n in (("val", n_val), ("test", n_test)):
+    of_test = accuracy if test_accuracy is None else test_accuracy
+    for split, n, right in (("val", n_val, accuracy), ("test", n_test, of_test)):
         labels = images.integers(0, 7, n)
-        wrong = random.random(n) >= accuracy
+        wrong = random.random(n) >= right
         predicted = (labels + wrong * random.integers(1, 7, n)) % 7
         probabilities = random.random((n, 7), dtype=np.float32)
         probabilities[np.arange(n), predicted] += 2

@@ -90,6 +90,11 @@ def check_keys(name: str, values: Iterable[object], known: Iterable[str]) -> Non
             )
 
 
+def printable(text: str) -> str:
+    """Return the text in one line, its line ends and a terminal's commands spelt out."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
 def did_you_mean(word: object, known: Iterable[str]) -> str:
     """Return `, did you mean '...'?` when a known name is close to `word`, else an empty string."""
     close = difflib.get_close_matches(str(word), list(known), n=1)

@@ -52,7 +52,7 @@ def collect(searched: Iterable[str]) -> tuple[list[Entry], LeftOut]:
             reason = str(error).replace(f"{folder}{os.sep}", "")
             left_out[name] = " ".join(reason.split())
         except OSError as error:  # a folder may vanish or be closed to us
-            left_out[name] = str(error.strerror or error)
+            left_out[name] = f"{error.strerror or error}: {error.filename or folder}"
     return with_details(with_marks(entries)), left_out
 
 
@@ -103,6 +103,8 @@ def _read(folder: Path, name: str) -> Entry:
     }
     try:
         if log == "train.log":
+            made_on = (environment.get(key) for key in ("accelerator", "precision"))
+            common["computed"] = ", ".join(str(one) for one in made_on if one)
             return _run(run, config, metrics, common)
         if log == "evaluate.log":
             return _evaluation(config, environment, common)
@@ -130,9 +132,14 @@ def _scores(metrics: Mapping[str, float], predictions: Path) -> dict[str, Score]
             if counted is None:
                 counted = _counted(predictions)
             images = counted.get(key)
-        if not 0 <= accuracy <= 1 or not (images is None or 1 <= images < 1e9):
+        macro_f1 = metrics.get(f"{key}/macro_f1")
+        if (
+            not 0 <= accuracy <= 1
+            or not (images is None or 1 <= images < 1e9)
+            or not (macro_f1 is None or 0 <= macro_f1 <= 1)
+        ):
             raise FerlabError(f"metrics.json says of {key} what cannot be")
-        scores[split] = Score(accuracy, _whole(images), metrics.get(f"{key}/macro_f1"))
+        scores[split] = Score(accuracy, _whole(images), macro_f1)
     if not scores.keys() & {"val", "test"}:
         raise FerlabError("metrics.json has no accuracy that this version of ferlab knows")
     return scores
@@ -181,17 +188,18 @@ def _evaluation(
     known = [own_columns(run) for run in runs if run is not None]
     names = [_model_name(member) for member in members]
     digests = {RunFolder(member).recorded_environment().get("data") for member in members}
-    same_data = len(known) == len(runs) and digests == {environment.get("data")}
+    all_known = len(known) == len(runs)
+    same_data = all_known and digests == {environment.get("data")}
     costs = [_costs(_description(member)) for member in members]
     view = config["augment"]["test_time"]
     described = ", ".join("/".join(member.parts[-2:]) for member in members)
     return Entry(
         kind="evaluation",
         model=", ".join(names),
-        optimizer=_joined(one["optimizer"] for one in known),
-        augmentation=_joined(one["augmentation"] for one in known),
-        seed=known[0]["seed"] if len(known) == len(runs) == 1 else None,
-        data=known[0]["data"] if same_data else str(config["data"]["root"] or "FER-2013"),
+        optimizer=_joined(one["optimizer"] for one in known) if all_known else "",
+        augmentation=_joined(one["augmentation"] for one in known) if all_known else "",
+        seed=known[0]["seed"] if all_known and len(runs) == 1 else None,
+        data=known[0]["data"] if same_data else "FER-2013",  # data.root names no other
         details=f"of {described}" + (f", {view}" if view else ""),
         parameters=sum(parameters for parameters, _ in costs),
         macs=sum(macs for _, macs in costs),
@@ -232,7 +240,15 @@ def _history(path: Path) -> list[dict[str, float]]:
             ]
     except (OSError, ValueError, TypeError, csv.Error):
         return []
-    return rows if all(math.isfinite(row.get("epoch", math.nan)) for row in rows) else []
+    return rows if all(map(_can_be, rows)) else []
+
+
+def _can_be(row: Mapping[str, float]) -> bool:
+    """Return whether these are values of an epoch; of one that diverged some are no numbers."""
+    accuracies = (row.get(f"{split}/accuracy", math.nan) for split in ("train", "val"))
+    return 1 <= row.get("epoch", math.nan) < 1e9 and not any(
+        value < 0 or value > 1 for value in accuracies
+    )
 
 
 def _seconds(history: Sequence[Mapping[str, float]]) -> float | None:

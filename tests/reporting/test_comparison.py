@@ -64,8 +64,19 @@ def test_columns_without_any_value_are_not_shown():
 
 
 def test_markdown_means_nothing_by_what_it_shows():
-    text = to_markdown("t", "o", [entry(details="a|b <script> x\ny")], [])
-    assert "a\\|b &lt;script> x y" in text
+    text = to_markdown("t", "o", [entry(details="a|b <script> x\ny *b* `q` $x$ [l](u)")], [])
+    assert "a\\|b &lt;script> x y \\*b\\* \\`q\\` \\$x\\$ \\[l](u)" in text
+
+
+def test_a_terminal_is_told_no_commands():
+    text = format_runs([entry(data="a\x1b[31m\0b")], ["model", "data"])
+    assert "a\\x1b[31m\\x00b" in text
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x"])
+def test_a_spreadsheet_computes_no_name(name):
+    (row,) = csv.DictReader(io.StringIO(runs_to_csv([entry(optimizer=name)])))
+    assert row["optimizer"] == f"'{name}"
 
 
 def test_table_3_has_the_reports_rows_set_off_with_their_own_images():
@@ -100,6 +111,22 @@ def test_table_3_keeps_drawn_faces_apart_and_the_report_beside_its_own_data():
         ("ferlab", "FER-2013"),
         ("the report", "FER-2013"),
     ]
+
+
+def test_table_3_shows_no_network_that_was_judged_on_other_images():
+    whole = entry(scores={**PUBLIC, "test": Score(0.7, 7178)})
+    (ours, _) = table_3([whole, classifier("svm", 0.64)]).rows
+    assert ours[3] == ""
+
+
+def test_table_4_names_all_models_and_the_views_they_were_judged_by():
+    entries = [entry(f"M{number}") for number in range(20)]
+    entries[0] = replace(entries[0], settings={"augment.test_time": "ten_crop"})
+    table = table_4(entries)
+    assert len(table.rows) - len(table.cited) == 20
+    protocols = {row[0]: row[4] for row in table.rows}
+    assert protocols["Model M0, adam"] == "epoch chosen by validation, test time ten_crop"
+    assert protocols["Model M1, adam"] == "epoch chosen by validation"
 
 
 def test_without_classifiers_there_is_no_table_3():

@@ -83,3 +83,16 @@ def test_the_test_images_are_named(scores, said):
     one = entry("a", scores={name: Score(0.5, images) for name, images in scores.items()})
     assert one.judged_on == said
     assert one.test_set == f"FER-2013, {said}"
+
+
+def test_over_seeds_neither_order_nor_scores_decide_which_of_two_runs_counts():
+    given = [entry("a", 0.5, seed=0), entry("b", 0.7, seed=0), entry("c", 0.6, seed=1)]
+    for order in (given, given[::-1]):
+        (group,) = over_seeds(order)
+        assert sorted(folders(group.entries)) == ["a", "c"]
+
+
+def test_runs_of_other_precision_or_device_are_no_repetition():
+    given = [entry("a", seed=0, computed="cpu, 32-true")]
+    given += [entry("b", seed=1, computed="cuda, bf16-mixed")]
+    assert not over_seeds(given)

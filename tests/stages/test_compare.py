@@ -33,10 +33,14 @@ def compare(capfd):
 @pytest.fixture
 def three():
     """Three runs of two models, the best by validation being the worst on the test images."""
+
+    def run(place, *arguments, **values):
+        return write_run(Path("outputs/train", place, "one"), *arguments, **values)
+
     return [
-        write_run(Path("outputs/train/A-adam/one"), accuracy=0.5),
-        write_run(Path("outputs/train/A-sgd/one"), optimizer="sgd", accuracy=0.4, seed=1),
-        write_run(Path("outputs/train/C-adam/one"), "C", accuracy=0.7),
+        run("A-adam", accuracy=0.5, test_accuracy=0.6),
+        run("A-sgd", optimizer="sgd", accuracy=0.4, test_accuracy=0.8, seed=1),
+        run("C-adam", "C", accuracy=0.7, test_accuracy=0.3),
     ]
 
 
@@ -267,3 +271,50 @@ def test_the_page_of_two_hundred_runs_stays_small(compare):
     assert compare()[0] == 0
     assert len(rows()) == 203
     assert os.path.getsize("out/index.html") < 3_000_000
+
+
+def test_the_test_images_choose_nothing(compare):
+    """Of one model and optimizer the run that validation prefers, not the test images."""
+    chosen = write_run(Path("outputs/chosen"), "F", accuracy=0.7, test_accuracy=0.4)
+    other = write_run(Path("outputs/other"), "F", accuracy=0.5, test_accuracy=0.9, seed=1)
+    for run in (chosen, other):
+        write_classifier(run, "svm")
+    assert compare("sort=test")[0] == 0
+    own, lucky = (
+        f"{100 * json.loads((run / 'metrics.json').read_text())['test/accuracy']:.2f}"
+        for run in (chosen, other)
+    )
+    matrices = html().partition("Confusion matrices")[2]
+    assert matrices.index("report, seed 0") < matrices.index("report, seed 1")
+    for page in (html(), Path("out/runs.md").read_text()):
+        for table in ("Table 3", "Table 4"):
+            section = page.partition(table)[2].partition("Table 4")[0]
+            assert own in section
+            assert lucky not in section
+
+
+def test_test_images_are_named_on_the_console_where_they_differ(three, compare):
+    assert "140 images" not in compare()[1]
+    write_run(Path("outputs/half"), n_test=60)
+    _, out, _ = compare()
+    assert "PublicTest and PrivateTest, 140 images" in out
+    assert "PublicTest and PrivateTest, 60 images" in out
+
+
+def test_a_commit_is_found_by_what_the_table_shows_of_it(three, compare):
+    environment = json.loads((three[0] / "environment.json").read_text())
+    (three[0] / "environment.json").write_text(json.dumps({**environment, "commit": "a1" * 20}))
+    assert compare("where={commit: a1a1a1a}")[0] == 0
+    assert [row["folder"] for row in rows()] == ["outputs/train/A-adam/one"]
+
+
+def test_a_history_that_cannot_be_costs_no_other_run_its_curves(three, compare):
+    history = three[0] / "history.csv"
+    header, first, *_ = history.read_text().splitlines()
+    for cells in (["1e308"], ["1", "0.5", "-1e308"]):
+        row = first.split(",")
+        row[: len(cells)] = cells
+        history.write_text("\n".join([header, ",".join(row)]) + "\n")
+        status, _, err = compare()
+        assert status == 0, err
+        assert "Learning curves" in html()

@@ -60,11 +60,21 @@ def draw_reliability(bins: Reliability, title: str) -> Figure:
     middle = (np.arange(N_BINS) + 0.5) * width
     full = bins.count > 0
     upper.bar(middle[full], bins.accuracy[full], width=0.92 * width, color="#0072b2")
-    upper.plot([0, 1], [0, 1], color="#8c8c8c", linestyle="--", linewidth=1)
-    upper.scatter(bins.confidence[full], bins.accuracy[full], color="#d55e00", s=14, zorder=3)
+    upper.plot(
+        [0, 1], [0, 1], color="#8c8c8c", linestyle="--", linewidth=1, label="as confident as right"
+    )
+    upper.scatter(
+        bins.confidence[full],
+        bins.accuracy[full],
+        color="#d55e00",
+        s=14,
+        zorder=3,
+        label="mean confidence of these images",
+    )
     upper.set_ylabel("accuracy")
     upper.set_ylim(0, 1)
     upper.text(0.03, 0.93, f"expected calibration error {bins.error:.3f}", va="top")
+    upper.legend(loc="upper left", bbox_to_anchor=(0, 0.88), frameon=False, fontsize="small")
     lower.bar(middle, bins.count, width=0.92 * width, color="#8c8c8c")
     lower.set_ylabel("images")
     lower.set_xlabel("confidence")

@@ -2,8 +2,10 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 
+from ferlab.checks import printable
 from ferlab.reporting.aligned import format_table
 from ferlab.reporting.entries import COLUMNS, SPLITS, Entry, OverSeeds, ordered
 from ferlab.reporting.intervals import wilson_interval
@@ -14,6 +16,7 @@ TITLES = {
     "optimizer": "optimizer",
     "val": "val %",
     "test": "test %",
+    "judged_on": "test images",
     "clean": "clean %",
     "public": "public %",
     "private": "private %",
@@ -25,7 +28,6 @@ TITLES = {
     "macs": "MACs",
     "epochs": "epochs",
     "seconds": "time",
-    "judged_on": "test images",
     "data": "data",
     "kind": "kind",
     "details": "details",
@@ -124,8 +126,13 @@ def runs_to_csv(entries: Sequence[Entry]) -> str:
             images = score.images if score else None
             ends = wilson_interval(score.accuracy, images) if score and images else (None, None)
             numbers += [images, *ends]
-        writer.writerow([*(entry.value(column) for column in COLUMNS), *numbers])
+        writer.writerow([*(_no_formula(entry.value(column)) for column in COLUMNS), *numbers])
     return text.getvalue()
+
+
+def _no_formula(value: str | float | None) -> str | float | None:
+    """Return the value; a text that a spreadsheet would compute begins with an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(tuple("=+-@")) else value
 
 
 SPREAD = ("val", "test", "public", "private", "clean", "macro_f1")
@@ -180,10 +187,10 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _plain(text: str, form: str) -> str:
     """Return a cell on one line, in Markdown without anything that means something there."""
-    line = " ".join(text.split())
+    line = printable(" ".join(text.split()))
     if form != "markdown":
         return line
-    return line.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return re.sub(r"([\\|*`$\[])", r"\\\1", line).replace("<", "&lt;")
 
 
 def _spread(spread: tuple[float, float] | None, column: str) -> str:

@@ -57,6 +57,7 @@ class Entry:
         best_epoch: whose weights were kept.
         seconds: of all epochs together.
         commit: of ferlab when it was begun.
+        computed: kind of device and precision of a training; empty where they are not known.
         judged: folders of the runs that an evaluation or a classifier is about.
         history: a row per epoch.
     """
@@ -80,6 +81,7 @@ class Entry:
     best_epoch: int | None = None
     seconds: float | None = None
     commit: str = ""
+    computed: str = ""
     judged: tuple[Path, ...] = ()
     history: Sequence[Mapping[str, float]] = ()
 
@@ -178,11 +180,14 @@ def choose(entries: Iterable[Entry], where: object) -> list[Entry]:
         column: [str(value) for value in (values if isinstance(values, list) else [values])]
         for column, values in where.items()
     }
-    return [
-        entry
-        for entry in entries
-        if all(str(entry.value(column)) in values for column, values in wanted.items())
-    ]
+
+    def has(entry: Entry, column: str) -> bool:
+        value = str(entry.value(column))
+        if column == "commit":  # a table shows its beginning
+            return any(value.startswith(one) for one in wanted[column])
+        return value in wanted[column]
+
+    return [entry for entry in entries if all(has(entry, column) for column in wanted)]
 
 
 def ordered(entries: Iterable[Entry], column: str) -> list[Entry]:
@@ -237,12 +242,14 @@ class OverSeeds:
 def over_seeds(entries: Iterable[Entry]) -> list[OverSeeds]:
     """Return the groups of at least two trained networks that differ in their seed alone.
 
-    In the order of their first member; of runs with the same seed the first counts.
+    Device and precision are the same, too. In the order of their first member; of runs with the
+    same seed the one whose folder comes first counts, whatever the order.
     """
     groups: dict[object, dict[int | None, Entry]] = {}
     for entry in entries:
         if entry.kind in TRAINED:
-            data = (entry.data, entry.judged_on, entry.digest)
-            alike = (*data, *sorted(map(str, entry.settings.items())))
-            groups.setdefault(alike, {}).setdefault(entry.seed, entry)
+            common = (entry.data, entry.judged_on, entry.digest, entry.computed)
+            group = groups.setdefault((*common, *sorted(map(str, entry.settings.items()))), {})
+            same_seed = group.setdefault(entry.seed, entry)
+            group[entry.seed] = min(same_seed, entry, key=lambda one: one.folder)
     return [OverSeeds(list(group.values())) for group in groups.values() if len(group) > 1]

@@ -219,8 +219,12 @@ def _mega(entry: Entry) -> float:
 
 
 def _short(text: str, most: int) -> str:
-    """Return the text, its end cut where it has more than `most` letters; `$` means no formula."""
-    cut = text if len(text) <= most else f"{text[: most - 1]}…"
+    """Return the text of at most so many letters, its middle cut; `$` means no formula.
+
+    Variants of one name differ at its end.
+    """
+    kept = most - 1
+    cut = text if len(text) <= most else f"{text[: kept - kept // 2]}…{text[-(kept // 2) :]}"
     return cut.replace("$", r"\$")
 
 

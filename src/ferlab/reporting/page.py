@@ -71,8 +71,14 @@ _SORTABLE_STYLE = """
 .filter input { font: inherit; width: min(24rem, 100%); padding: .35rem .6rem; color: inherit;
   background: var(--paper); border: 1px solid var(--soft); border-radius: 6px; }
 @media (max-width: 40rem) { td.text { max-width: 11rem; }
-  .sortable td:first-child { max-width: 9.5rem; }
+  .sortable td:first-child { max-width: 9.5rem; white-space: normal; overflow-wrap: anywhere; }
   .sortable td:first-child small { max-width: 9rem; } }
+@media print { .scroll:has(.sortable) { max-height: none; overflow: visible; border: 0; }
+  .sortable { font-size: .4rem; }
+  .sortable thead th, .sortable th:first-child, .sortable td:first-child { position: static; }
+  .sortable th, .sortable td { padding: .1rem .2rem; }
+  .sortable td.text { white-space: normal; }
+  .sortable th button::after, .filter { display: none; } }
 """
 _SORTABLE_SCRIPT = """
 for (const table of document.querySelectorAll("table.sortable")) {
@@ -147,9 +153,9 @@ def table(
     """
     left, set_off = set(texts), set(cited)
 
-    def cells(row: Sequence[object], tag: str) -> str:
+    def cells(row: Sequence[object], tag: str, what: str = "") -> str:
         return "".join(
-            f"<{tag}{' class=text' if column in left else ''}>{escape(str(cell))}</{tag}>"
+            f"<{tag}{what}{' class=text' if column in left else ''}>{escape(str(cell))}</{tag}>"
             for column, cell in enumerate(row)
         )
 
@@ -157,7 +163,13 @@ def table(
         f"<tr{' class=cited' if index in set_off else ''}>{cells(row, 'td')}</tr>"
         for index, row in enumerate(rows)
     )
-    return f'<div class="scroll"><table><tr>{cells(header, "th")}</tr>{body}</table></div>'
+    head = cells(header, "th", " scope=col")
+    return _scrolled(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+
+
+def _scrolled(table: str) -> str:
+    """Return a table that scrolls by itself where it is too wide, by the keyboard too."""
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="table">{table}</div>'
 
 
 def sortable_table(
@@ -193,9 +205,8 @@ def sortable_table(
         if filtered
         else ""
     )
-    return (
-        f'{field}<div class="scroll" tabindex="0"><table class="sortable"><thead><tr>{head}</tr>'
-        f"</thead><tbody>{body}</tbody></table></div>"
+    return field + _scrolled(
+        f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
     )
 
 

@@ -48,7 +48,8 @@ def table_3(entries: Sequence[Entry]) -> Table | None:
     body, cited = [], []
     for (network, _), group in rows.items():
         measured = {entry.path.name: entry for entry in group}
-        if (run := alone.get(group[0].judged[0].resolve())) is not None:
+        run = alone.get(group[0].judged[0].resolve())
+        if run is not None and run.test_set == group[0].test_set:
             measured[ALONE] = run
         cells = [_measured(measured.get(name)) for name in (*names, ALONE)]
         body.append([network, "ferlab", *cells, group[0].test_set, run_of(group[0])])
@@ -66,13 +67,12 @@ def run_of(classifier: Entry) -> str:
     return classifier.folder.removesuffix(f"/classical/{classifier.path.name}")
 
 
-def table_4(entries: Sequence[Entry], most: int = 12) -> Table:
+def table_4(entries: Sequence[Entry]) -> Table:
     """Return the report's Table 4: what was measured here, among what others have published.
 
     Args:
         entries: all, the best by validation first: the best of each model stands for it; those
             that were not judged on FER-2013 are left out.
-        most: rows of ours.
     """
     best: dict[str, Entry] = {}
     for entry in entries:
@@ -86,11 +86,11 @@ def table_4(entries: Sequence[Entry], most: int = 12) -> Table:
                 entry.accuracy("test"),
                 entry.judged_on,
                 "ferlab",
-                "epoch chosen by validation" if "val" in entry.scores else "not validated",
+                _protocol(entry),
             ],
             False,
         )
-        for entry in list(best.values())[:most]
+        for entry in best.values()
     ]
     rows += [
         (
@@ -112,6 +112,12 @@ def _approach(entry: Entry) -> str:
     network, _, classifier = entry.model.partition(" + ")
     on_top = f" + {CLASSIFIERS.get(classifier, classifier)}" if classifier else ""
     return f"Model {network}{on_top}, {entry.optimizer}"
+
+
+def _protocol(entry: Entry) -> str:
+    chosen = "epoch chosen by validation" if "val" in entry.scores else "not validated"
+    view = entry.settings.get("augment.test_time", "none")
+    return chosen if view == "none" else f"{chosen}, test time {view}"
 
 
 def _points(accuracy: float) -> str:

@@ -56,7 +56,7 @@ def write_search_page(path: Path, title: str, study: optuna.Study, trials: Trial
         page.section(
             "Parameters one by one",
             page.paragraph("A point is a trial; the darker, the later."),
-            _as_html(plot_slice(study, target_name=metric), n_parameters),
+            _as_html(plot_slice(study, target_name=metric), n_parameters, width=14),
         ),
         page.section(
             "All trials",
@@ -82,8 +82,14 @@ def _importances(study: optuna.Study, metric: str) -> Iterator[str]:
     )
 
 
-def _as_html(plot: Any, columns: int = 1) -> str:
-    """Return a plot, which a narrow screen scrolls sideways where it has many columns."""
+def _as_html(plot: Any, columns: int = 1, width: int = 9) -> str:
+    """Return a plot, which a narrow screen scrolls sideways where it has many columns.
+
+    Args:
+        plot: plotly's.
+        columns: side by side.
+        width: least of a column, in letters' heights.
+    """
     plot.update_layout(
         title=None,
         width=None,
@@ -92,4 +98,4 @@ def _as_html(plot: Any, columns: int = 1) -> str:
     )
     config = {"responsive": True, "displaylogo": False}
     html: str = plotly.io.to_html(plot, full_html=False, include_plotlyjs=False, config=config)
-    return f'<div class="scroll"><div style="min-width: {9 * columns}rem">{html}</div></div>'
+    return f'<div class="scroll"><div style="min-width: {width * columns}rem">{html}</div></div>'

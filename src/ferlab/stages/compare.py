@@ -29,6 +29,7 @@ ON_CONSOLE = (
     "seed",
     "val",
     "test",
+    "judged_on",
     "clean",
     "macs",
     "data",
@@ -81,7 +82,10 @@ def compare(config: DictConfig, folder: RunFolder) -> None:
             **(tested.metrics() if tested else {}),
         },
     )
-    columns = [name for name in ON_CONSOLE if name != "data" or len({e.data for e in entries}) > 1]
+    alike = [
+        name for name in ("data", "judged_on") if len({entry.value(name) for entry in entries}) == 1
+    ]
+    columns = [name for name in ON_CONSOLE if name not in alike]
     log.info("%s\n", comparison.format_runs(entries[:SHOWN_ON_CONSOLE], columns))
     if len(entries) > SHOWN_ON_CONSOLE:
         log.info("%d more are on the page", len(entries) - SHOWN_ON_CONSOLE)
@@ -129,8 +133,9 @@ def _order(sort: str, where: Mapping[str, object] | None, shown: int, found: int
     if sort == "val":
         order = "The best by validation accuracy first; the test images order nothing."
     else:
-        best = "the highest" if sort in HIGHER_IS_BETTER else "the lowest"
-        order = f"By {sort}, {best} first, as sort={sort} asks."
+        least = "from a to z" if sort in comparison.TEXTS else "the lowest first"
+        best = "the highest first" if sort in HIGHER_IS_BETTER else least
+        order = f"By {sort}, {best}, as sort={sort} asks."
     if not where:
         return order
     wanted = ", ".join(f"{column}: {value}" for column, value in where.items())

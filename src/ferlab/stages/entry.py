@@ -24,7 +24,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
-from ferlab.checks import FerlabError, Interrupted
+from ferlab.checks import FerlabError, Interrupted, printable
 from ferlab.files import write_text
 from ferlab.instantiate import conf_folder
 from ferlab.learning.memory import is_out_of_memory
@@ -236,9 +236,7 @@ def _worded(error: Exception) -> str:
 
     Names come from files, and may hold lines of their own or a terminal's commands.
     """
-    worded = "".join(
-        letter if letter.isprintable() else repr(letter)[1:-1] for letter in _words(error)
-    )
+    worded = printable(_words(error))
     return worded if len(worded) <= 800 else f"{worded[:800]} …"
 
 

@@ -133,10 +133,11 @@ def _augmentation(
     )
     kept = "the same in each epoch" if plan.frozen else "drawn anew in each epoch"
     what = "all images" if plan.apply_to == "all" else "the added images alone"
+    how = f" Transformed are {what}, {kept}." if plan.transforms is not None else ""
     parts = [
         page.paragraph(
             f"The plan adds {added.sum():,} images to {originals.sum():,}, so an epoch has "
-            f"{originals.sum() + added.sum():,}. Transformed are {what}, {kept}. The split comes "
+            f"{originals.sum() + added.sum():,}.{how} The split comes "
             "first: no copy of an image that validates is trained on."
         ),
         page.figure(folder / "plan.png", "Rows per class of one epoch."),
@@ -212,16 +213,24 @@ def _audit(data: FaceDataModule, folder: Path, n_offenders: int) -> str:
 
 
 def _thumbnails(data: FaceDataModule, rows: NDArray[np.int64]) -> Iterator[faces.Captioned]:
-    """Yield each group of twins among the rows once, captioned by where its images stand."""
+    """Yield each group of twins among the rows once, captioned by where its images stand.
+
+    Of many places those among the test images come first, and the rest is counted.
+    """
     store, audit = data.store, data.audit
     for first in rows[np.sort(np.unique(audit.group[rows], return_index=True)[1])]:
         members = np.flatnonzero(audit.group == audit.group[first])
+        members = members[
+            np.argsort(store.splits[members] == SPLITS.index("training"), kind="stable")
+        ]
         places = [f"{SPLITS[store.splits[row]]} {EMOTIONS[store.labels[row]]}" for row in members]
         lines = [
             place if (n := places.count(place)) == 1 else f"{n}× {place}"
             for place in dict.fromkeys(places)
         ]
-        yield "\n".join(lines[:3]), store.images[first, 0]
+        if len(lines) > 3:
+            lines = [*lines[:2], f"and {len(lines) - 2} more"]
+        yield "\n".join(lines), store.images[first, 0]
 
 
 def _table_of(counts: exploration.Counts) -> str:
