@@ -92,13 +92,13 @@ OVERRIDES = {
     "train: a network of 10^13 parameters": "train model.layers=[flatten,"
     + ",".join(["{dense:65536}"] * 3000)
     + "]",
-    "train: a seed of 6,000 digits": f"train seed={'9' * 6000}",
-    "train: a rate that is no number": "train optimizer.lr=nan",
+    "train: a seed of 6,000 digits": f"train data=drawn data.size=140 seed={'9' * 6000}",
+    "train: a rate that is no number": "train data=drawn data.size=140 optimizer.lr=nan",
     "train: 10^15 faces": "train data=drawn data.size=1000000000000000",
     "train: 10^12 images more": "train data=drawn augment.extra.fear=1000000000000",
     "train: a batch of 10^30": "train data=drawn data.batch_size=1e30",
-    "train: epochs without end": "train trainer.max_epochs=inf",
-    "train: a share that is a list": "train data.val_fraction=[0.1]",
+    "train: epochs without end": "train data=drawn data.size=140 trainer.max_epochs=inf",
+    "train: a share that is a list": "train data=drawn data.size=140 data.val_fraction=[0.1]",
     "train: a group in a folder above": "train model=../model/F",
     "train: a group as an absolute path": "train model=/etc/passwd",
     "train: a pickle of Hydra's": "train --experimental-rerun=run.pickle",

@@ -1,6 +1,10 @@
 """What all measurements share: a clock that waits for the device, a training to look into."""
 
+import json
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -88,10 +92,25 @@ def look_into(callback: str, overrides: Sequence[str], **arguments: object) -> A
     raise SystemExit(status)
 
 
+def in_own_process(module: str, *arguments: object) -> Any:
+    """Run a module of the benchmarks in a process of its own; return what it prints last, JSON.
+
+    Raises:
+        SystemExit: it failed, and has said why.
+    """
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False)
+    if done.returncode:
+        raise SystemExit(done.returncode)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def now(device: torch.device) -> float:
     """Return the time in seconds when the device has done all it was asked to."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
+    if device.type != "cpu":
+        torch.get_device_module(device).synchronize()
     return time.perf_counter()
 
 

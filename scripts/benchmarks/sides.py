@@ -22,9 +22,17 @@ from ferlab.networks.summary import summarise
 
 
 class Bare:
-    """A plain PyTorch loop with the stack's network, optimizer, precision and augmentation call."""
+    """A plain PyTorch loop with the stack's network, loss, optimizer, precision and augmentation.
+
+    Raises:
+        SystemExit: the stack does what the loop does not know.
+    """
 
     def __init__(self, trainer: L.Trainer, module: EmotionClassifier) -> None:
+        if trainer.precision == "16-mixed":
+            raise SystemExit("stack: the bare loop knows no fp16; take another trainer.precision")
+        if trainer.datamodule.augmentation.mixup or trainer.datamodule.soft_labels is not None:
+            raise SystemExit("stack: the bare loop knows no mixup and no teachers; leave them out")
         self._steps = _bare_steps(trainer, module)
         self._device = module.device
 
@@ -65,7 +73,7 @@ def _bare_steps(trainer: L.Trainer, module: EmotionClassifier) -> Iterator[None]
                 draws = _sent(plan.draws[order[:n_marked]], device)
                 x[:n_marked] = data.augmentation.transforms(x[:n_marked], draws)
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                loss = F.cross_entropy(network(x), y)
+                loss = module.loss(network(x), y)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

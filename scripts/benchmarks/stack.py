@@ -65,7 +65,8 @@ class Turns(Callback):
         self._rounds = rounds
         self._seconds = seconds
         self._rows: list[list[float]] = []  # per round: the stack's seconds, each side's
-        self._n_steps = 1  # of a round; more once it is known how long one takes
+        self._n_steps = 1  # of a round, until it is known how long one takes
+        self._is_known = False
         self._done = 0
         self._since = 0.0
 
@@ -81,9 +82,10 @@ class Turns(Callback):
         stack = now(pl_module.device) - self._since
         if not self._sides:
             self._sides = [SIDES[name](trainer, pl_module) for name in self._names]
-        elif self._n_steps == 1:
+        elif not self._is_known:
             fitting = int(self._seconds / stack)
-            self._n_steps = max(2, min(fitting, trainer.num_training_batches))
+            self._n_steps = max(1, min(fitting, trainer.num_training_batches))
+            self._is_known = True
         else:
             self._rows.append([stack, *(side(self._n_steps) for side in self._sides)])
         if len(self._rows) == WARM_UP + self._rounds:

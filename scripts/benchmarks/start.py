@@ -1,31 +1,31 @@
 """From the imports to the first batch, each time in a process of its own."""
 
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 STARTED = time.perf_counter()
 
 from lightning.pytorch.callbacks import Callback  # noqa: E402
 
-from benchmarks.measuring import Effort, Figure, Measured, figure, look_into  # noqa: E402
+from benchmarks.measuring import (  # noqa: E402
+    Effort,
+    Figure,
+    Measured,
+    figure,
+    in_own_process,
+    look_into,
+)
 
 IMPORTED = time.perf_counter()
 
 
 def measure(overrides: Sequence[str], effort: Effort) -> list[Figure]:
     """Return the seconds of the imports, and from there to the first batch; the cache is warm."""
-    command = [sys.executable, "-m", "benchmarks.start", *overrides]
-    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    rounds = []
-    for _ in range(1 + effort.rounds):  # the first fills the cache
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
-        rounds.append(json.loads(done.stdout.splitlines()[-1]))
+    rounds = [
+        in_own_process("benchmarks.start", *overrides) for _ in range(1 + effort.rounds)
+    ]  # the first fills the cache
     imports, batches = zip(*rounds[1:], strict=True)
     return [
         figure("imports", "s", imports),

@@ -82,9 +82,15 @@ def _open_grey(path: str) -> Image.Image:
 
 
 def _as_torchvision(transforms: RandomTransforms | None) -> Iterator[v2.Transform]:
-    """Yield torchvision's transforms of the same kinds and strengths."""
+    """Yield torchvision's transforms of the same kinds and strengths.
+
+    Raises:
+        SystemExit: there are others among them.
+    """
     if transforms is None:
         return
+    if transforms.erasing or min(transforms.rotation_p, transforms.translation_p) < 1:
+        raise SystemExit("ImageFolder's side erases nothing; take augment=report or standard")
     bilinear = InterpolationMode.BILINEAR
     if transforms.rotation or transforms.zoom or transforms.translation:
         yield v2.RandomAffine(

@@ -66,7 +66,8 @@ def test_training_learns_what_the_drawn_faces_show(train):
 
 @pytest.mark.parametrize("preset", ["report", "standard", "strong"])
 def test_every_augmentation_trains(train, preset):
-    status, _, err = train("hydra.run.dir=run", f"augment={preset}", "+augment.extra.happy=3")
+    few = [f"++augment.extra.{emotion}=3" for emotion in EMOTIONS]
+    status, _, err = train("hydra.run.dir=run", f"augment={preset}", *few)
     assert status == 0, err
 
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from models import MODELS, model
 from torch import nn
 
@@ -37,7 +38,33 @@ def test_a_convolution_is_normalised_activated_and_pooled_in_the_reports_order(a
     images = torch.randn(4, 1, 48, 48)
     ours = layer(images)
     maps = layer.activation(layer.batch_norm(layer.conv(images)))
-    assert torch.equal(ours, torch.nn.functional.max_pool2d(maps, 2))
+    assert torch.equal(ours, F.max_pool2d(maps, 2))
+
+
+ACTIVATIONS = {
+    "relu": F.relu,
+    "elu": F.elu,
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "tanh": torch.tanh,
+    "none": lambda maps: maps,
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_is_the_function_of_its_name(name):
+    layer = build_network(parse_network([{"conv": 6, "activation": name}, "flatten"])).layers[0]
+    images = torch.randn(4, 1, 48, 48)
+    torch.testing.assert_close(layer(images), ACTIVATIONS[name](layer.conv(images)))
+
+
+def test_average_pooling_and_the_global_average_are_means():
+    conv = {"conv": 6, "activation": "none"}
+    network = build_network(parse_network([conv, {"average_pool": 2}, "global_average"]))
+    images = torch.randn(4, 1, 48, 48)
+    maps = network.layers[0](images)
+    torch.testing.assert_close(network.layers[1](maps), F.avg_pool2d(maps, 2))
+    torch.testing.assert_close(network.features(images), maps.mean(dim=(2, 3)))
 
 
 def test_gradients_are_those_of_pooling_after_the_activation():
@@ -48,7 +75,7 @@ def test_gradients_are_those_of_pooling_after_the_activation():
     ours = layer.conv.weight.grad.clone()
     layer.zero_grad()
     maps = layer.batch_norm(layer.conv(images)).relu()
-    torch.nn.functional.max_pool2d(maps, 2).square().sum().backward()
+    F.max_pool2d(maps, 2).square().sum().backward()
     assert torch.equal(ours, layer.conv.weight.grad)
 
 

@@ -13,9 +13,11 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from ferlab.checks import FerlabError
 from ferlab.emotions import EMOTIONS
+from ferlab.reporting.results import Predictions
 from ferlab.reporting.tables import (
     classification_report,
     confusion,
+    confusion_to_csv,
     evaluate,
     format_accuracy,
     format_report,
@@ -208,3 +210,21 @@ def test_nothing_warns_when_classes_are_missing_or_never_predicted() -> None:
         evaluate(labels, probabilities)
         classification_report(labels, probabilities)
         confusion(labels, probabilities)
+
+
+def test_the_confusion_matrix_has_a_row_per_true_class() -> None:
+    matrix = np.zeros((7, 7), dtype=np.int64)
+    matrix[0, 3] = 5
+    header, first, *others = csv.reader(confusion_to_csv(matrix).splitlines())
+    assert header == ["true", *EMOTIONS]
+    assert first == ["angry", "0", "0", "0", "5", "0", "0", "0"]
+    assert all(set(row[1:]) == {"0"} for row in others)
+
+
+def test_the_worst_mistakes_are_the_most_confident_ones() -> None:
+    labels, probabilities = predictions([0, 0, 0, 0], [0, 3, 3, 3])
+    probabilities[:, 3] += [0, 0.1, 0.3, 0.2]
+    images = np.arange(4, dtype=np.uint8)[:, None, None, None].repeat(48, 2).repeat(48, 3)
+    judged = Predictions(np.array(list("abcd")), images, labels, probabilities, {})
+    assert [image[0, 0] for _, image in judged.worst(2)] == [2, 3]
+    assert judged.worst(1)[0][0] == "happy, 100.0 %\nlabelled angry"

@@ -26,7 +26,7 @@ def choices(group):
     return sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.yaml"))
 
 
-# Each row changes all of them, so that pairs are covered in few trainings.
+# Each row changes all of them. Some pairs of values meet; the numbers of choices share few factors.
 TOGETHER = [
     (f"model={model}", f"loss={loss}", f"optimizer={optimizer}", f"scheduler={scheduler}", *more)
     for model, loss, optimizer, scheduler, more in zip(
@@ -44,6 +44,8 @@ TOGETHER = [
                     "logger=csv",
                 ),
                 ("augment=strong", "augment.test_time=flip"),
+                ("augment=none", "callbacks.early_stopping=null"),
+                ("augment=standard", "augment.test_time=ten_crop", "augment.mixup=0.2"),
             ]
         ),
         strict=False,

@@ -79,8 +79,10 @@ def test_teachers_without_a_share_change_nothing(teacher, happy, train):
 
 
 def test_a_soft_label_is_the_mean_of_what_the_teachers_say_of_its_image(happy, teacher):
+    network = load_network(teacher / "model")
+    save_network(network, Path("views"), test_time="flip")
     recorded = yaml.safe_load((teacher / "config.yaml").read_text())
-    recorded["distillation"] = {"teachers": [str(teacher), str(happy)], "share": 0.6}
+    recorded["distillation"] = {"teachers": ["views", str(happy)], "share": 0.6}
     config = OmegaConf.create(recorded)
     data = make_data(config)
     Teachers(config, RunFolder(Path("run"))).label(data, config)
@@ -88,7 +90,9 @@ def test_a_soft_label_is_the_mean_of_what_the_teachers_say_of_its_image(happy, t
     rows = data.train_and_val_rows[0]
     images = torch.from_numpy(data.store.images[rows]).float() / 255
     with torch.no_grad():
-        said = [load_network(place)(images).softmax(dim=1) for place in (teacher / "model", happy)]
+        as_it_is, mirrored = (network(view).softmax(dim=1) for view in (images, images.flip(3)))
+        said = [(as_it_is + mirrored) / 2, load_network(happy)(images).softmax(dim=1)]
+    assert not torch.allclose(as_it_is, mirrored, atol=1e-4)
     own = torch.eye(7)[torch.from_numpy(data.store.labels[rows])]
     expected = 0.4 * own + 0.6 * (said[0] + said[1]) / 2
     assert torch.allclose(data.soft_labels, expected, atol=1e-5)
@@ -229,6 +233,8 @@ def test_a_search_does_not_go_on_with_another_teacher_of_the_same_name(happy, te
         (["distillation.teachers=[teacher]", "data.split_seed=1"], "data.split_seed=0"),
         (["distillation.teachers=[teacher/model]", "data.split_seed=1"], "data.split_seed=0"),
         (["distillation.teachers=[teacher]", "data.limit=70"], "with data.limit=null, so it may"),
+        (["distillation.teachers=[teacher]", "data.twins=drop_from_train"], "data.twins=keep"),
+        (["distillation.teachers=[teacher]", "data.blank=drop"], "data.blank=keep"),
         (["distillation.teachers=[teacher]", "data.size=210"], "was trained on other data"),
     ],
 )

@@ -16,7 +16,9 @@ from interruptions import PowerCut, at_batch, cut_power
 
 from ferlab.checks import FerlabError
 from ferlab.cli import main
+from ferlab.files import read_yaml
 from ferlab.instantiate import conf_folder
+from ferlab.runs import RunFolder
 from ferlab.stages import sweep
 from ferlab.stages.sweep import folder_name, plan
 
@@ -338,3 +340,20 @@ def test_memory_does_not_grow_from_job_to_job():
     kilobytes = [int(line.split()[1]) for line in done.stderr.splitlines() if "RssAnon" in line]
     assert len(kilobytes) == 20
     assert kilobytes[-1] < 1.05 * kilobytes[2]
+
+
+def test_a_job_that_another_process_works_on_is_left_to_it(train):
+    command = ["-m", "seed=0,1", "trainer.max_epochs=1", "hydra.sweep.dir=sweep"]
+    assert train(*command)[0] == 0
+    other = RunFolder(Path("sweep/seed-0"))
+    for folder in (other, RunFolder(Path("sweep/seed-1"))):
+        folder.metrics.unlink()
+    with other:
+        other.open(read_yaml(other.config), {}, device="cpu")
+        assert train(*command)[0] == 1
+    assert [(row["job"], row["status"]) for row in jobs(Path("sweep"))] == [
+        ("seed=0", "running"),
+        ("seed=1", "finished"),
+    ]
+    assert not other.failure.exists()
+    assert train(*command)[0] == 0

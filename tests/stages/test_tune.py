@@ -200,6 +200,7 @@ def test_trials_leave_nothing_in_memory(tune):
     def n_classifiers():
         return sum(isinstance(thing, EmotionClassifier) for thing in gc.get_objects())
 
+    gc.collect()
     before = n_classifiers()
     assert tune("tune.trials=3")[0] == 0
     gc.collect()
