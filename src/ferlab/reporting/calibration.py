@@ -73,12 +73,12 @@ def draw_reliability(bins: Reliability, title: str) -> Figure:
     )
     upper.set_ylabel("accuracy")
     upper.set_ylim(0, 1)
-    upper.text(0.03, 0.93, f"expected calibration error {bins.error:.3f}", va="top")
-    upper.legend(loc="upper left", bbox_to_anchor=(0, 0.88), frameon=False, fontsize="small")
+    upper.set_title(f"expected calibration error {bins.error:.3f}", loc="left", fontsize="medium")
     lower.bar(middle, bins.count, width=0.92 * width, color="#8c8c8c")
     lower.set_ylabel("images")
     lower.set_xlabel("confidence")
     lower.set_xlim(0, 1)
     for axes in (upper, lower):
         axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize="small")
     return figure
