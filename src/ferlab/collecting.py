@@ -240,10 +240,10 @@ def _history(path: Path) -> list[dict[str, float]]:
             ]
     except (OSError, ValueError, TypeError, csv.Error):
         return []
-    return rows if all(map(_can_be, rows)) else []
+    return rows if all(map(_is_plausible, rows)) else []
 
 
-def _can_be(row: Mapping[str, float]) -> bool:
+def _is_plausible(row: Mapping[str, float]) -> bool:
     """Return whether these are values of an epoch; of one that diverged some are no numbers."""
     accuracies = (row.get(f"{split}/accuracy", math.nan) for split in ("train", "val"))
     return 1 <= row.get("epoch", math.nan) < 1e9 and not any(

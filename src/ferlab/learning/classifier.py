@@ -64,7 +64,7 @@ class EmotionClassifier(L.LightningModule):
         self.test_time = check_choice("augment.test_time", test_time, TEST_TIME)
         self.seed = seed
         self.schedule = schedule
-        self.scheduler: LRScheduler | None = None
+        self._scheduler: LRScheduler | None = None
         self._resumed: dict[str, Any] | None = None  # the scheduler's state in a checkpoint
         # Built at once: a wrong value is met before any image is read.
         values = optimizer.keywords if isinstance(optimizer, functools.partial) else {}
@@ -88,13 +88,13 @@ class EmotionClassifier(L.LightningModule):
             # before their position is restored.
             n_batches = len(self.trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
             assert self.trainer.max_epochs is not None
-            self.scheduler = self.schedule.build(
+            self._scheduler = self.schedule.build(
                 self._optimizer,
                 total_steps=self.trainer.max_epochs * n_batches,
                 mode=MONITORS[self.monitor],
             )
             if self._resumed is not None:
-                self.scheduler.load_state_dict(self._resumed)
+                self._scheduler.load_state_dict(self._resumed)
         return self._optimizer
 
     def forward(self, images: Tensor) -> Tensor:
@@ -129,12 +129,12 @@ class EmotionClassifier(L.LightningModule):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
         # Not at the batch's end: a checkpoint is written before the module hears of that.
-        if self.scheduler is not None and not isinstance(self.scheduler, ReduceLROnPlateau):
-            self.scheduler.step()
+        if self._scheduler is not None and not isinstance(self._scheduler, ReduceLROnPlateau):
+            self._scheduler.step()
 
     def on_train_epoch_end(self) -> None:
-        if isinstance(self.scheduler, ReduceLROnPlateau):
-            self.scheduler.step(float(self.trainer.callback_metrics[self.monitor]))
+        if isinstance(self._scheduler, ReduceLROnPlateau):
+            self._scheduler.step(float(self.trainer.callback_metrics[self.monitor]))
 
     def on_validation_epoch_start(self) -> None:
         self.val_metrics.reset()
@@ -167,8 +167,8 @@ class EmotionClassifier(L.LightningModule):
         return float(self._optimizer.param_groups[0]["lr"])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if self.scheduler is not None:
-            checkpoint["scheduler"] = self.scheduler.state_dict()
+        if self._scheduler is not None:
+            checkpoint["scheduler"] = self._scheduler.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._resumed = checkpoint.get("scheduler")  # Lightning calls this before it is built
