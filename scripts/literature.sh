@@ -7,6 +7,7 @@
 #     QUICK=1 scripts/literature.sh      drawn faces, minutes: shows that it works, no more
 #     OUT=elsewhere scripts/literature.sh data.root=/path/to/fer2013
 #
+# The data need test images: the challenge's train.csv alone has none.
 # Stop it at any point and start it again: what is finished is kept, what was cut off goes on.
 set -eo pipefail  # no -u: macOS's bash takes an empty array for an unset name
 cd "$(dirname "$0")/.."
