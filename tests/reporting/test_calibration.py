@@ -45,4 +45,4 @@ def test_the_diagram_shows_the_accuracy_of_each_bin_and_the_error():
     upper, lower = draw_reliability(bins, "t").axes
     assert sorted(bar.get_height() for bar in upper.patches) == [0.0, 0.5]
     assert sum(bar.get_height() for bar in lower.patches) == 3
-    assert f"{bins.error:.3f}" in upper.texts[0].get_text()
+    assert upper.get_title(loc="left") == f"expected calibration error {bins.error:.3f}"
