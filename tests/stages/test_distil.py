@@ -113,7 +113,7 @@ def test_a_training_that_was_cut_off_goes_on_as_if_nothing_had_happened(
     Outcome(Path("cut")).assert_equal(Outcome(Path("whole")))
 
 
-@pytest.mark.parametrize("content", [b"PK", {}, OF_OTHER_IMAGES])
+@pytest.mark.parametrize("content", [b"PK", OF_OTHER_IMAGES])
 def test_what_teachers_said_is_asked_anew_where_the_file_is_of_no_use(
     teacher, train, monkeypatch, content
 ):
