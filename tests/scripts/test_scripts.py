@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -83,11 +84,22 @@ def test_an_unknown_part_is_named():
     assert "there is no part 'stak'" in done.stdout
 
 
+@pytest.fixture(scope="module")
+def training(tmp_path_factory, session_cache):
+    """The folder of a finished training."""
+    folder = tmp_path_factory.mktemp("training")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FERLAB_CACHE", str(session_cache))
+        patch.chdir(folder)
+        assert main(["train", *TINY, "hydra.run.dir=tiny"]) == 0
+    return folder / "tiny"
+
+
 @pytest.fixture
-def trained(tmp_path, monkeypatch, session_cache):
+def trained(tmp_path, monkeypatch, session_cache, training):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FERLAB_CACHE", str(session_cache))
-    assert main(["train", *TINY, "hydra.run.dir=outputs/tiny"]) == 0
+    shutil.copytree(training, "outputs/tiny")
     environment = Path("outputs/tiny/environment.json")
     recorded = read_json(environment)
     private = ["/home/me/train.py", "data.cache=/home/me/cache", "hydra.run.dir=/home/me/run"]
