@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
-from torch.nn.grad import conv2d_input
 
 LARGEST_MAP = 8
 """Side, in pixels, up to which a matrix product is faster (docs/speed.md)."""
@@ -32,15 +31,14 @@ class Convolution(nn.Conv2d):
         return (
             side > 1
             and self.kernel_size == (side, side)
-            and self.padding in ("same", (side // 2, side // 2))
-            and side % 2 == 1
+            and (self.padding == "same" or (side % 2 == 1 and self.padding == (side // 2,) * 2))
             and self.stride == self.dilation == (1, 1)
             and self.groups == 1
         )
 
 
 class ProductConvolution(torch.autograd.Function):
-    """Convolution as a product of two matrices, and so the gradient of its weights."""
+    """Convolution as a product of two matrices, and so its two gradients."""
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, weight: Tensor) -> Tensor:
@@ -49,13 +47,12 @@ class ProductConvolution(torch.autograd.Function):
         Args:
             ctx: autograd's.
             maps: (B, C, H, W).
-            weight: (O, C, K, K), K odd.
+            weight: (O, C, K, K).
         """
-        n_maps, _, height, width = maps.shape
-        windows = _windows(maps, weight.shape[-1])
+        side = weight.shape[-1]
+        windows = _windows(maps, side, before=(side - 1) // 2)  # as PyTorch pads for 'same'
         ctx.save_for_backward(windows, weight)
-        ctx.shape = maps.shape
-        return (windows @ _as_matrix(weight).t()).view(n_maps, height, width, -1).movedim(3, 1)
+        return _convolve(windows, weight, maps.shape)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor]:
@@ -65,7 +62,9 @@ class ProductConvolution(torch.autograd.Function):
         of_weight = of_weight.view(n_outputs, side, side, n_inputs).movedim(3, 1)
         if not ctx.needs_input_grad[0]:
             return None, of_weight
-        return conv2d_input(ctx.shape, weight, gradient, padding=side // 2), of_weight
+        # Each input pixel was seen from the outputs around it, through the weights turned round.
+        windows = _windows(gradient, side, before=side // 2)
+        return _convolve(windows, weight.flip(2, 3).transpose(0, 1), gradient.shape), of_weight
 
 
 def _pays(maps: Tensor) -> bool:
@@ -87,17 +86,29 @@ def _has_amx() -> bool:
     )
 
 
-def _windows(maps: Tensor, side: int) -> Tensor:
+def _windows(maps: Tensor, side: int, before: int) -> Tensor:
     """Return the window around each pixel of maps (B, C, H, W), zeros beyond the rim.
 
     A row is a window: (B · H · W, side · side · C).
+
+    Args:
+        maps: (B, C, H, W).
+        side: of a window, in pixels.
+        before: its pixels above and left of the one it is around.
     """
-    rim = side // 2
-    padded = pad(maps.movedim(1, 3), (0, 0, rim, rim, rim, rim))  # (B, H + 2 rim, W + 2 rim, C)
+    after = side - 1 - before
+    padded = pad(maps.movedim(1, 3), (0, 0, before, after, before, after))  # (B, .., .., C)
     windows = padded.unfold(1, side, 1).unfold(2, side, 1)  # (B, H, W, C, side, side)
     return windows.movedim(3, 5).flatten(3).flatten(0, 2)
 
 
-def _as_matrix(weight: Tensor) -> Tensor:
-    """Return weights (O, C, K, K) as (O, K · K · C), in the order of a row of `_windows`."""
-    return weight.movedim(1, 3).flatten(1)
+def _convolve(windows: Tensor, weight: Tensor, shape: torch.Size) -> Tensor:
+    """Return maps (B, O, H, W), channels last, of windows of maps (B, .., H, W).
+
+    Args:
+        windows: rows of `_windows`.
+        weight: (O, C, K, K).
+        shape: of the maps.
+    """
+    matrix = weight.movedim(1, 3).flatten(1)  # (O, K · K · C), in the order of a window
+    return (windows @ matrix.t()).view(shape[0], *shape[2:], -1).movedim(3, 1)
