@@ -20,13 +20,15 @@ from ferlab.learning.progress import ProgressBar
 from ferlab.runs import RunFolder
 from ferlab.stages import train as stage
 
-# All that has a state: dropout, normalisation, moments, plateau, early stopping, best weights.
+# All that has a state: dropout, and how far it has grown; normalisation, moments, plateau, early
+# stopping, best weights.
 RUN = [
     "augment=report",
     "augment.extra={disgust: 20, surprise: 0, angry: 0, fear: 0}",
     "augment.apply_to=all",
     "augment.frozen=false",
     "scheduler.patience=0",
+    "callbacks=curriculum_dropout",
     "callbacks.early_stopping.patience=2",
     "trainer.max_epochs=5",
     "optimizer.lr=0.01",

@@ -43,7 +43,7 @@ TOGETHER = [
                     "trainer.gradient_clip=1.0",
                     "logger=csv",
                 ),
-                ("augment=strong", "augment.test_time=flip"),
+                ("augment=strong", "augment.test_time=flip", "callbacks=curriculum_dropout"),
                 ("augment=none", "callbacks.early_stopping=null"),
                 ("augment=standard", "augment.test_time=ten_crop", "augment.mixup=0.2"),
             ]
