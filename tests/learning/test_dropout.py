@@ -6,7 +6,9 @@ import pytest
 from mistakes import mistake_of
 
 from ferlab.learning.classifier import EmotionClassifier
+from ferlab.learning.compilation import Compilation
 from ferlab.learning.dropout import CurriculumDropout
+from ferlab.learning.trainer import make_trainer
 from ferlab.networks.build import build_network
 from ferlab.networks.specs import parse_network
 
@@ -42,3 +44,12 @@ def test_a_network_without_dropout_is_refused(train):
 @pytest.mark.parametrize("pace", [0, -1, "soon"])
 def test_a_pace_that_lets_nothing_grow_is_refused(pace):
     assert "callbacks.curriculum_dropout.pace" in mistake_of(CurriculumDropout, pace)
+
+
+def test_a_network_whose_dropout_grows_is_not_compiled_anew_in_each_epoch(tmp_path):
+    growing = CurriculumDropout(pace=10)
+    trainer = make_trainer(tmp_path, "cpu", compile="auto", callbacks=[growing])
+    assert growing in trainer.callbacks
+    assert not any(isinstance(callback, Compilation) for callback in trainer.callbacks)
+    mistake = mistake_of(lambda: make_trainer(tmp_path, "cpu", compile=True, callbacks=[growing]))
+    assert "trainer.compile=true" in mistake

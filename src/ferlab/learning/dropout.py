@@ -13,7 +13,8 @@ class CurriculumDropout(Callback):
     """Lets each dropout grow from zero to its probability (Morerio et al. 2017).
 
     In epoch t of T, counted from 0, a layer with `dropout: p` drops p · (1 − exp(−pace · t / T)).
-    A network that drops much in many places need not find its first features in the noise.
+    A network that drops much in many places need not find its first features in the noise. It is
+    not compiled: a probability is part of what is compiled, and would be anew in each epoch.
 
     Args:
         pace: how soon, > 0; with the paper's 10, 63 % of each probability after a tenth of the

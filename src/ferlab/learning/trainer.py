@@ -13,6 +13,7 @@ from lightning.pytorch.profilers import Profiler, PyTorchProfiler, SimpleProfile
 
 from ferlab.checks import FerlabError, check_boolean, check_choice, check_integer, check_number
 from ferlab.learning.compilation import Compilation
+from ferlab.learning.dropout import CurriculumDropout
 from ferlab.learning.memory import keep_freed_memory
 from ferlab.learning.processes import processes_and_nodes
 from ferlab.learning.progress import ProgressBar
@@ -76,7 +77,7 @@ def make_trainer(
         )
     if precision == "auto":
         precision = "bf16-mixed" if _computes_in_bf16(device) else "32-true"
-    callbacks = [Compilation(compile), *callbacks] if compile else list(callbacks)
+    callbacks = [*_compilation(compile, callbacks), *callbacks]
     return L.Trainer(
         default_root_dir=folder,
         accelerator=device,
@@ -98,6 +99,20 @@ def make_trainer(
         log_every_n_steps=0,  # nothing is logged per step
         use_distributed_sampler=False,
     )
+
+
+def _compilation(choice: bool | str, callbacks: Sequence[Callback]) -> list[Callback]:
+    """Return what compiles the network of a trainer with these callbacks, if anything does."""
+    if not choice:
+        return []
+    if any(isinstance(callback, CurriculumDropout) for callback in callbacks):
+        if choice == "auto":
+            return []
+        raise FerlabError(
+            "trainer.compile=true would compile anew in each epoch, for a probability of dropout "
+            "is part of what is compiled; leave it out, or callbacks=curriculum_dropout"
+        )
+    return [Compilation(choice)]
 
 
 def _keep_to_own_cores() -> None:
