@@ -19,7 +19,11 @@ def test_a_contact_sheet_shows_every_image_in_its_place(n):
 def test_every_caption_stands_below_its_image():
     images = [(f"face {n}", np.full((48, 48), n, dtype=np.uint8)) for n in range(11)]
     figure = draw_captioned(images, "t", columns=4)
-    shown = [(axes.texts[0].get_text(), axes.images[0]) for axes in figure.axes if axes.images]
-    assert [caption for caption, _ in shown] == [caption for caption, _ in images]
-    for (_, drawn), (_, image) in zip(shown, images, strict=True):
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.texts] == [caption for caption, _ in images]
+    for text, drawn, (_, image) in zip(axes.texts, axes.images, images, strict=True):
         assert np.array_equal(drawn.get_array(), image)
+        left, right, bottom, _ = drawn.get_extent()
+        x, y = text.get_position()
+        assert x == (left + right) / 2
+        assert bottom < y < bottom + 0.1  # rows are counted downwards

@@ -16,14 +16,19 @@ def draw_captioned(images: Sequence[Captioned], title: str, columns: int = 9) ->
     """Return small images row by row, each with its caption of up to three lines below."""
     n_rows = -(-len(images) // columns)
     figure = new_figure(11, 0.5 + 1.62 * n_rows, title)
-    grid = figure.subplots(n_rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for axes, (caption, image) in zip(grid.flat, images, strict=False):
-        axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        axes.text(
-            0.5, -0.04, caption, transform=axes.transAxes, ha="center", va="top", fontsize=7.5
-        )
+    axes = figure.subplots()  # one for all: each more would take longer than all else here
+    axes.set_axis_off()
+    side, row_height = 0.84, 1.36  # of a column's width
+    for index, (caption, image) in enumerate(images):
+        row, column = divmod(index, columns)
+        left, top = column, row * row_height
+        extent = (left, left + side, top + side, top)
+        axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest", extent=extent)
+        place = (left + side / 2, top + side + 0.04)
+        axes.text(*place, caption, ha="center", va="top", fontsize=7.5, in_layout=False)
+    axes.set_xlim(0, columns - 1 + side)
+    axes.set_ylim(n_rows * row_height, 0)
+    axes.set_anchor("NW")  # of few images too
     return figure
 
 

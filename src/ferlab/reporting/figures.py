@@ -96,17 +96,22 @@ def draw_confusion_matrix(matrix: NDArray[np.int64], title: str) -> Figure:
     return figure
 
 
-def to_image(figure: Figure) -> NDArray[np.uint8]:
-    """Return the figure as pixels (H, W, 3), 100 per inch: what TensorBoard shows."""
+def to_image(figure: Figure, dpi: int = 100) -> NDArray[np.uint8]:
+    """Return the figure as pixels (H, W, 3), `dpi` of them per inch."""
+    figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.array(canvas.buffer_rgba(), dtype=np.uint8)[..., :3]
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write the figure as a PNG file, 150 pixels per inch, whole or not at all."""
+def save(figure: Figure, path: Path, dpi: int = 150) -> None:
+    """Write the figure as a PNG file, whole or not at all.
+
+    It is drawn once: matplotlib's own `savefig` draws once more to find the layout.
+    """
+    pixels = to_image(figure, dpi)
     with replacing(path) as partial:
-        figure.savefig(partial, dpi=150, format="png")
+        Image.fromarray(pixels).save(partial, format="png", dpi=(dpi, dpi))
 
 
 def save_image(pixels: NDArray[np.uint8], path: Path) -> None:
