@@ -238,3 +238,14 @@ def test_the_cache_lies_where_the_environment_says(monkeypatch):
 
 def test_split_codes_are_those_that_caches_and_tables_hold():
     assert SPLITS == ("training", "public", "private", "test")
+
+
+def test_what_a_killed_process_left_there_is_removed_when_it_is_old(tmp_path):
+    left, recent = tmp_path / ".partial-left", tmp_path / ".partial-recent"
+    for folder in (left, recent):
+        folder.mkdir()
+        (folder / "images.npy").touch()
+    os.utime(left, (0, 0))
+    make_store().save(tmp_path / "store")
+    assert not left.exists()
+    assert recent.exists()

@@ -239,14 +239,14 @@ def pack(tree, tmp_path):
     return zip_folder(tree, tmp_path / "fer2013.zip")
 
 
-def add(name, content=b"", mode=0, **options):
+def add(name, content=b"", mode=0, method=zipfile.ZIP_DEFLATED):
     """Return what adds an entry to an archive."""
 
     def change(path):
         info = zipfile.ZipInfo(name)
         info.external_attr = mode << 16
-        with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(info, content, zipfile.ZIP_DEFLATED, **options)
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(info, content, method)
 
     return change
 
@@ -262,6 +262,17 @@ def damage_data(path):
         info = archive.infolist()[0]
     name_length, extra_length = struct.unpack_from("<HH", content, info.header_offset + 26)
     content[info.header_offset + 30 + name_length + extra_length + info.compress_size // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+def damage_lzma(path):
+    """Add an entry that is packed by LZMA, its data damaged."""
+    add("train/angry/x.jpg", b"hello" * 9, method=zipfile.ZIP_LZMA)(path)
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo("train/angry/x.jpg")
+    start = info.header_offset + 30 + len(info.filename)
+    content[start + 4 : start + info.compress_size] = b"\xff" * (info.compress_size - 4)
     path.write_bytes(content)
 
 
@@ -299,6 +310,7 @@ HOSTILE = {
     "cut off": (cut, "not a whole zip archive"),
     "empty file": (lambda path: path.write_bytes(b""), "not a whole zip archive"),
     "damaged data": (damage_data, "cannot be unpacked"),
+    "damaged data packed by LZMA": (damage_lzma, "cannot be unpacked"),
     "no image": (add("train/angry/x.jpg", b"hello"), "cannot be decoded"),
     "a program": (add("train/angry/x.jpg", POSTSCRIPT), "cannot be decoded (no image)"),
     "unknown class": (add("train/contempt/x.jpg", b"hello"), "is not one of the classes"),

@@ -75,7 +75,8 @@ class TrainBatches:
         batch_size: images per batch; no more than there are rows.
         seed: the run's seed.
         device: where batches are augmented.
-        crop: side S of a random crop of each image, pixels; None gives whole images.
+        crop: side S, pixels, of a random crop of each transformed image, and of the centre of the
+            others; None gives whole images.
         soft_labels: float32 (N, 7), the shares of the classes that the training images are given
             in place of their labels; None leaves them their labels.
         share: (i, n) yields the i-th of n equal parts of each batch, for one of n processes; n

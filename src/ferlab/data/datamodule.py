@@ -40,10 +40,10 @@ class FaceDataModule(L.LightningDataModule):
         twins: `keep` all training images; `drop_from_train` leaves out those that are identical
             to a test image or to another training image: see `Audit.superfluous`.
         blank: `keep` or `drop` the images on which nothing is to be seen, from every split.
-        limit: most images of each of training and test, spread evenly over their classes; None
+        limit: most images of each of training and test, in proportion to their classes; None
             takes all.
-        crop: side of the random crop of each image that is trained on, pixels, for a network that
-            sees less than the whole; None gives whole images.
+        crop: side of what the network sees, pixels: of each transformed training image a random
+            crop, of the others the centre; None gives whole images.
         seed: of the order of batches and the augmentation.
 
     Attributes:
@@ -163,10 +163,10 @@ class FaceDataModule(L.LightningDataModule):
             FerlabError: the batches cannot be divided equally.
         """
         rank, n_processes = self._share
-        if self.batch_size % n_processes:
+        if self.batch_size % n_processes or self.batch_size < 2 * n_processes:
             raise FerlabError(
                 f"data.batch_size={self.batch_size} cannot be divided among {n_processes} "
-                "processes; make it a multiple"
+                "processes; make it a multiple, of at least two images each"
             )
         return TrainBatches(
             self._images(),

@@ -1,5 +1,6 @@
 """What lies in a folder or in a zip archive, listed alike; nothing is unpacked or written."""
 
+import lzma
 import os
 import stat
 import zipfile
@@ -44,7 +45,13 @@ class File(NamedTuple):
         try:
             with archive.open(info) as packed:
                 return packed.read(at_most)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            lzma.LZMAError,
+            EOFError,
+            NotImplementedError,
+        ) as error:
             raise FerlabError(
                 f"{self.place} cannot be unpacked ({error}); copy it again"
             ) from error

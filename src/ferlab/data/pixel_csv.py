@@ -67,7 +67,7 @@ def read_csv(path: Path) -> ImageStore:
 def fingerprint(path: Path) -> str:
     """Return what tells this version of the file from another."""
     status = os.stat(path)
-    return f"{status.st_size}-{status.st_mtime_ns}"
+    return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
 
 
 def _rows(path: Path) -> Iterator[tuple[int, tuple[str, str, str]]]:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -92,6 +93,9 @@ class ImageStore:
         Two processes that save the same folder at once both succeed; one of the copies stays.
         """
         folder.parent.mkdir(parents=True, exist_ok=True)
+        for left in folder.parent.glob(".partial-*"):  # by a process that was killed long ago
+            if time.time() - left.stat().st_mtime > 24 * 60 * 60:
+                shutil.rmtree(left, ignore_errors=True)
         partial = folder.parent / f".partial-{uuid.uuid4().hex}"
         partial.mkdir()
         try:
