@@ -127,6 +127,19 @@ def test_what_is_damaged_after_a_training_is_restored_from_its_last_checkpoint(
     Outcome(Path("stopped")).assert_equal(outcome)
 
 
+def test_of_a_training_that_stopped_early_too(train, monkeypatch):
+    early = [*OFTEN, "callbacks.early_stopping.patience=1", "trainer.max_epochs=30"]
+    assert train(*early, "optimizer.lr=0.3")[0] == 0
+    outcome = Outcome(Path("stopped"))
+    assert outcome.metrics["epochs"] < 30
+    Path("stopped/metrics.json").unlink()
+    Path("stopped/history.csv").unlink()
+    at_batch(monkeypatch, outcome.metrics["epochs"], 0, lambda: pytest.fail("trained again"))
+    status, _, err = train(*early, "optimizer.lr=0.3")
+    assert status == 0, err
+    Outcome(Path("stopped")).assert_equal(outcome)
+
+
 class Touch:
     def __reduce__(self):
         return os.system, ("touch owned",)

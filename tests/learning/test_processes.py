@@ -7,13 +7,17 @@ import subprocess
 import sys
 import termios
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from conftest import TINY
+from faces import make_store
+from mistakes import mistake_of
 
 from ferlab.cli import main
+from ferlab.data.datamodule import FaceDataModule
 
 # Normalisation counts and dropout draws in each process by itself.
 PLAIN = ["model.layers=[{conv: 4, pool: 4}, flatten, {dense: 8}]", "augment.mixup=0.2"]
@@ -86,3 +90,25 @@ def test_a_sweep_under_torchrun_is_refused(monkeypatch, capsys):
     monkeypatch.setenv("RANK", "0")
     assert main(["train", "-m", "seed=0,1"]) == 1
     assert "a sweep cannot run under torchrun" in capsys.readouterr().err
+
+
+def test_each_of_several_processes_needs_two_images_to_normalise():
+    data = FaceDataModule(lambda: make_store(), batch_size=4)
+    for n_processes in (2, 4):
+        data.trainer = SimpleNamespace(
+            global_rank=0,
+            world_size=n_processes,
+            strategy=SimpleNamespace(root_device=torch.device("cpu")),
+        )
+        if n_processes == 2:
+            assert data.train_dataloader()
+    assert "make it a multiple, of at least two images each" in mistake_of(data.train_dataloader)
+
+
+def test_what_srun_starts_several_times_is_refused(train, monkeypatch):
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    assert train("trainer.max_epochs=1")[0] == 0  # by the script of a job, which is one process
+    monkeypatch.setenv("SLURM_STEP_ID", "0")
+    status, _, err = train("seed=1")
+    assert status == 1
+    assert "srun has started this 4 times, and each would do all of it; use srun --nta" in err

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Outcome
+from conftest import TINY_TREE, Outcome
+from faces import make_tree
 from interruptions import PowerCut, at_batch, cut_power
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -128,6 +129,32 @@ def test_the_line_after_a_signal_is_the_command_that_goes_on(
     assert program == "ferlab"
     assert main(arguments) == 0
     Outcome(Path("stopped")).assert_equal(undisturbed)
+
+
+def test_a_training_that_is_gone_on_with_by_name_is_stopped_and_gone_on_with_likewise(
+    train, undisturbed, monkeypatch, capfd
+):
+    for place in ((1, 2), (2, 1)):
+        at_batch(monkeypatch, *place, lambda: signal.raise_signal(signal.SIGINT))
+        if place == (1, 2):
+            train(*RUN, "hydra.run.dir=outputs/stopped")
+        else:
+            capfd.readouterr()
+            assert main(["train", "resume=latest", "checkpoint.every=1batch"]) == 130
+    again = re.search("go on with: ferlab (.*)", capfd.readouterr().err)[1]
+    assert again == "train resume=outputs/stopped checkpoint.every=1batch"
+    assert main(shlex.split(again)) == 0
+    Outcome(Path("outputs/stopped")).assert_equal(undisturbed)
+
+
+def test_a_training_goes_on_where_its_data_lie_now(monkeypatch, capfd):
+    make_tree(Path("faces"))
+    at_batch(monkeypatch, 0, 0, lambda: signal.raise_signal(signal.SIGINT))
+    assert main(["train", *TINY_TREE, "hydra.run.dir=outputs/stopped"]) == 130
+    Path("faces").rename("moved")
+    assert main(["train", "resume=latest"]) == 1
+    assert "faces does not exist" in capfd.readouterr().err
+    assert main(["train", "resume=latest", "data.root=moved"]) == 0, capfd.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["latest", "outputs/stopped"])

@@ -6,6 +6,7 @@ import os
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -55,7 +56,7 @@ class Checkpoints(Callback):
         self._seconds, self._batches = _parse_every(every)
         self._written = 0.0
         self._batches_since = 0
-        self._has_begun = self._has_ended = False
+        self._has_begun = self._has_ended = self._had_ended = False
         self._signals = Signals("saving first")
 
     def fit(self, trainer: L.Trainer, module: EmotionClassifier, data: FaceDataModule) -> None:
@@ -92,6 +93,16 @@ class Checkpoints(Callback):
                 "delete them to start again"
             )
         return None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"ended": self._has_ended}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._had_ended = state_dict["ended"]
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self._had_ended:  # early: Lightning forgets that, and would go on
+            trainer.should_stop = True
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._has_begun = True  # all that a checkpoint holds has been restored

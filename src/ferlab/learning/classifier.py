@@ -78,6 +78,12 @@ class EmotionClassifier(L.LightningModule):
                 self._optimizer = optimizer(self.network.parameters())
         except (TypeError, ValueError, RuntimeError, IndexError) as error:
             raise FerlabError(f"optimizer: {error}") from error
+        lowest = getattr(schedule, "min_lr", 0.0)
+        if "lr" in values and values["lr"] <= lowest:
+            raise FerlabError(
+                f"the learning rate cannot fall to scheduler.min_lr={lowest:g} from "
+                f"optimizer.lr={values['lr']:g}; lower the former"
+            )
 
     def configure_optimizers(self) -> Optimizer:
         assert self._optimizer is not None, "a module without an optimizer cannot learn"
@@ -149,11 +155,17 @@ class EmotionClassifier(L.LightningModule):
         monitored = {key: values[key.removeprefix("val/")] for key in MONITORS}
         self.log_dict(monitored, logger=False)
 
+    def probabilities(self, images: Tensor) -> Tensor:
+        """Return the probabilities (B, 7) of images (B, 1, 48, 48) in [0, 1].
+
+        They are averaged over the views that `test_time` names, in the order of EMOTIONS.
+        """
+        views = views_at_test_time(images, self.test_time, self.network.input_size)
+        return torch.stack([self(view).softmax(dim=1) for view in views]).mean(dim=0)
+
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
-        """Return the probabilities float32 (B, 7) of a batch, averaged over its views."""
-        views = views_at_test_time(batch.images, self.test_time, self.network.input_size)
-        probabilities = torch.stack([self(view).softmax(dim=1) for view in views])  # (V, B, 7)
-        return probabilities.mean(dim=0).cpu()
+        """Return the probabilities float32 (B, 7) of a batch, on the CPU."""
+        return self.probabilities(batch.images).cpu()
 
     @property
     def n_parameters(self) -> int:

@@ -3,7 +3,12 @@
 import os
 
 import torch.distributed
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from torch.distributed.rendezvous import rendezvous
+
+from ferlab.checks import FerlabError
 
 
 def is_distributed() -> bool:
@@ -17,11 +22,26 @@ def is_first() -> bool:
 
 
 def processes_and_nodes() -> tuple[int, int]:
-    """Return the number of processes per node, and the number of nodes."""
+    """Return the number of processes per node, and the number of nodes.
+
+    Raises:
+        FerlabError: SLURM's `srun` has started this several times, each of which would do it all.
+    """
     if not is_distributed():
+        n_tasks = os.environ.get("SLURM_NTASKS", "1")
+        if "SLURM_STEP_ID" in os.environ and n_tasks != "1":
+            raise FerlabError(
+                f"srun has started this {n_tasks} times, and each would do all of it; use "
+                "srun --ntasks-per-node=1 torchrun …"
+            )
         return 1, 1
     per_node = int(os.environ["LOCAL_WORLD_SIZE"])
     return per_node, int(os.environ["WORLD_SIZE"]) // per_node
+
+
+def cluster_environment() -> ClusterEnvironment:
+    """Return where Lightning runs: one process is itself, whatever SLURM or MPI say around it."""
+    return TorchElasticEnvironment() if is_distributed() else LightningEnvironment()
 
 
 def from_first(text: str) -> str:

@@ -15,7 +15,7 @@ from ferlab.checks import FerlabError, check_boolean, check_choice, check_intege
 from ferlab.learning.compilation import Compilation
 from ferlab.learning.dropout import CurriculumDropout
 from ferlab.learning.memory import keep_freed_memory
-from ferlab.learning.processes import processes_and_nodes
+from ferlab.learning.processes import cluster_environment, processes_and_nodes
 from ferlab.learning.progress import ProgressBar
 from ferlab.learning.tensors import CheckpointFile
 
@@ -90,7 +90,7 @@ def make_trainer(
         limit_val_batches=None if validate else 0,
         profiler=_make_profiler(profiler, folder),
         callbacks=[*callbacks, ProgressBar()] if progress_bar else callbacks,
-        plugins=[CheckpointFile()],
+        plugins=[CheckpointFile(), cluster_environment()],
         logger=False,
         enable_progress_bar=progress_bar,
         enable_checkpointing=False,
