@@ -25,6 +25,10 @@ TINY = [
 ]
 
 
+TINY_TREE = ["data.root=faces", "data.batch_size=16", *TINY[3:]]
+"""The same on the folder `faces` (`faces.make_tree`)."""
+
+
 @pytest.fixture(scope="session")
 def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")

@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Real
 
 
@@ -14,7 +14,15 @@ class Interrupted(BaseException):
     """A signal ended the training after a checkpoint was written; nothing is lost.
 
     Not an Exception: a sweep that meets it stops instead of going on with its next job.
+
+    Args:
+        message: one line.
+        again: the overrides that go on, where those of the command line do not.
     """
+
+    def __init__(self, message: str, again: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.again = again
 
 
 def check_number(

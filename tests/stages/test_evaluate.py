@@ -99,6 +99,21 @@ def test_a_sweep_judges_what_its_words_mean_today(runs, evaluate):
     assert len(list(Path("outputs/evaluate").glob("test_time_*"))) == 2
 
 
+def test_a_sweep_into_a_folder_of_other_networks_is_refused(runs, evaluate):
+    sweep = ["-m", "augment.test_time=none,flip", "run=latest", "hydra.sweep.dir=x"]
+    assert evaluate(*sweep)[0] == 0
+    (runs / "one/metrics.json").touch()
+    status, err = evaluate(*sweep)
+    assert status == 1
+    assert "was begun with other weights" in err
+
+
+def test_the_report_names_the_data(runs, evaluate):
+    assert evaluate("run=one")[0] == 0
+    report = Path("out/report/classification_report.txt").read_text()
+    assert report.startswith("Model one, faces drawn by the program (not FER-2013), test")
+
+
 def test_the_folder_is_its_own_while_it_predicts(runs, evaluate, monkeypatch):
     busy = []
     monkeypatch.setattr(
@@ -204,6 +219,14 @@ def change_config(runs, change):
     path.write_text(yaml.safe_dump(config))
 
 
+def test_a_source_of_ones_own_needs_no_cache(runs, evaluate):
+    source = {"_target_": "faces.make_store", "_partial_": True, "n_per_class": 3}
+    change_config(runs, lambda config: config["data"].update(source=source))
+    status, err = evaluate("run=one", "trust=true")
+    assert status == 0, err
+    assert metrics_in("out")["test/images"] == 42
+
+
 def test_what_a_foreign_configuration_names_is_not_run(runs, evaluate):
     change_config(
         runs,
@@ -228,6 +251,8 @@ def test_what_a_foreign_configuration_names_is_not_run(runs, evaluate):
         ("augment.test_time=tencrop", "augment.test_time must be one of none, flip, ten_crop"),
         ("run=latest runs=[nowhere]", "there is no run=latest in nowhere"),
         ("data.root=nowhere", "data.root=nowhere does not exist"),
+        ("+data=drawn", "there is no data.title; data has root, cache, eval_batch_size"),
+        ("+data.limit=20", "there is no data.limit; data has root, cache, eval_batch_size"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_no_folder(runs, evaluate, override, said):

@@ -357,3 +357,16 @@ def test_a_job_that_another_process_works_on_is_left_to_it(train):
     ]
     assert not other.failure.exists()
     assert train(*command)[0] == 0
+
+
+def test_a_finished_job_does_not_answer_for_other_data(train):
+    assert train(*SEEDS, "hydra.sweep.dir=x")[0] == 0
+    before = finished_at(Path("x"))
+    environment = Path("x/seed-1/environment.json")
+    digest = json.loads(environment.read_text())["data"]
+    environment.write_text(environment.read_text().replace(digest, "0" * len(digest)))
+    status, _, err = train(*SEEDS, "hydra.sweep.dir=x")
+    assert status == 1
+    assert "x/seed-1 was begun with other data (0000" in err
+    assert "choose another hydra.sweep.dir" in err
+    assert finished_at(Path("x")) == before

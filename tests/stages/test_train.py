@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import Outcome
+from conftest import TINY_TREE, Outcome
+from faces import make_tree
 from interruptions import at_batch
 from PIL import Image
 from sklearn.metrics import accuracy_score
@@ -19,6 +21,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from ferlab.cli import main
 from ferlab.emotions import EMOTIONS
 from ferlab.files import read_json, write_text
+from ferlab.instantiate import conf_folder
 from ferlab.learning.classifier import EmotionClassifier
 
 
@@ -199,8 +202,9 @@ def test_too_little_memory_on_a_resume_is_no_fault_of_the_checkpoint(train, monk
 def test_what_a_persons_own_file_sets_is_recorded_where_it_changes_the_result(
     train, tmp_path, monkeypatch
 ):
-    write_text(tmp_path / "local/default.yaml", "data: {root: /here, batch_size: 16}")
-    monkeypatch.setattr("ferlab.stages.train.conf_folder", lambda: tmp_path)
+    shutil.copytree(conf_folder(), tmp_path / "conf")
+    write_text(tmp_path / "conf/local/default.yaml", "data: {root: /here, batch_size: 16}")
+    monkeypatch.setattr("ferlab.stages.known.conf_folder", lambda: tmp_path / "conf")
     assert train("trainer.max_epochs=1", "hydra.run.dir=run")[0] == 0
     assert read_json(Path("run/environment.json"))["local"] == ["data.batch_size"]
 
@@ -217,8 +221,18 @@ def test_sgd_trains_too(train):
         ("model=G", "there is no model=G; model is one of A, B, C, D, E, F"),
         ("optimizer.lr=-1", "optimizer.lr must be a number > 0; got -1"),
         ("optimizer.lr=fast", "optimizer.lr must be a number > 0; got 'fast'"),
-        ("optimizer.lrr=1", "Could not override 'optimizer.lrr'"),
+        (
+            "optimizer.lrr=1",
+            "there is no optimizer.lrr, did you mean optimizer.lr?; to add one, write +optimizer.l",
+        ),
+        ("epochs=5", "there is no epochs, did you mean trainer.max_epochs?; train has "),
+        ("+epochs=5", "there is no epochs, did you mean trainer.max_epochs?; train has "),
+        ("+trainer.accumulate_grad_batches=4", "there is no trainer.accumulate_grad_batches; tra"),
+        ("+data.num_workers=4", "there is no data.num_workers; data has title, "),
+        ("+checkpoint.last=true", "there is no checkpoint.last; checkpoint has every"),
         ("optimizer.weight_decay=-1", "optimizer: Invalid weight_decay value: -1"),
+        ("optimizer.lr=1e-5", "cannot fall to scheduler.min_lr=1e-05 from optimizer.lr=1e-05; lo"),
+        ("scheduler=cosine scheduler.min_lr=1e-3", "fall to scheduler.min_lr=0.001 from optimize"),
         ("scheduler.factor=2", "scheduler.factor must be a number > 0 and < 1; got 2"),
         (
             "model.layers.0.kernel=three",
@@ -308,3 +322,17 @@ def test_a_wrong_image_is_one_line_and_leaves_no_folder(capfd):
     assert "Training_9.jpg is 50×50 pixels" in err
     assert len(err.strip().splitlines()) == 1
     assert [path.name for path in Path().iterdir()] == ["faces"]
+
+
+def test_a_finished_folder_does_not_answer_for_other_data(capfd):
+    make_tree(Path("faces"))
+    command = ["train", *TINY_TREE, "hydra.run.dir=run"]
+    assert main(command) == 0
+    assert main(command) == 0
+    assert "finished before" in capfd.readouterr().out
+    shutil.copy(next(Path("faces/train/sad").iterdir()), "faces/train/happy/Training_9.jpg")
+    assert main(command) == 1
+    assert "run was begun with other data (" in capfd.readouterr().err
+    shutil.rmtree("faces")
+    assert main(command) == 0
+    assert "finished before" in capfd.readouterr().out

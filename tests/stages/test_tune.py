@@ -229,6 +229,8 @@ def test_the_augmentation_can_be_searched_too(tune):
         ),
         ("trainer.max_epochs=0", "trainer.max_epochs must be an integer >= 1; got 0"),
         ("model=G", "there is no model=G"),
+        ("resume=latest", "tune has no resume; the command that began a study goes on with it"),
+        ("+tune.trial=5", "there is no tune.trial, did you mean tune.trials?; tune has "),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_no_folder(tune, override, message):

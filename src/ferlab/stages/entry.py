@@ -19,7 +19,7 @@ from typing import Any
 import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
@@ -30,6 +30,7 @@ from ferlab.instantiate import conf_folder
 from ferlab.learning.memory import is_out_of_memory
 from ferlab.learning.processes import from_first, is_distributed, is_first
 from ferlab.runs import RunFolder
+from ferlab.stages.known import check_known, unknown_key
 from ferlab.stages.sweep import REMEDY, conclude, is_sweep, plan
 
 MISTAKES = (FerlabError, HydraException, OmegaConfBaseException, OSError)
@@ -37,6 +38,9 @@ MISTAKES = (FerlabError, HydraException, OmegaConfBaseException, OSError)
 
 _SEVERAL_VALUES = re.compile(r"Ambiguous value for argument '(.*)'")
 """How Hydra begins where a sweep lacks its `-m`."""
+
+_UNKNOWN_KEY = re.compile(r"Could not override '([^']*)'")
+"""How it begins where there is no such key."""
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +68,12 @@ def run_stage(
     program = command[0]
     start = ["python", program] if Path(program).name == "train.py" else ["ferlab", name]
     try:
-        _check_arguments(arguments)
+        _check_arguments(arguments, sweeps)
         if name != "train" and is_distributed():
             raise FerlabError(f"{name} cannot run under torchrun; start it by itself")
         if not is_sweep(arguments):
             raised: list[Exception] = []
-            with _composing():
+            with _composing(name):
                 _run_hydra(name, partial(_run, name, task, start, raised), arguments)
             if raised:
                 raise raised[0]
@@ -78,7 +82,7 @@ def run_stage(
             raise FerlabError("a sweep cannot run under torchrun; start each job by itself")
         if not sweeps:
             raise FerlabError(f"{name} cannot be swept with -m; start it once per value")
-        with _composing():
+        with _composing(name):
             sweep = plan(name, arguments)
         _check_arguments(sweep.arguments)  # with what the configuration sweeps
         again = shlex.join([*start, *arguments])
@@ -101,10 +105,13 @@ def run_stage(
 
 
 @contextlib.contextmanager
-def _composing() -> Iterator[None]:
-    """Put into words what Hydra makes of an override that it did not foresee."""
+def _composing(stage: str) -> Iterator[None]:
+    """Put into words what Hydra makes of an override that it did not foresee, or has no key for."""
     try:
         yield
+    except ConfigCompositionException as error:
+        unknown = _UNKNOWN_KEY.match(str(error))
+        raise FerlabError(unknown_key(stage, unknown[1])) if unknown else error from error
     except MISTAKES:
         raise
     except Exception as error:
@@ -135,15 +142,15 @@ def _run(
     with RunFolder(path, name) as folder:
         try:
             _check_no_sweep()
+            check_known(name, config)
             return task(config, folder)
         except Exception as error:
             raised.append(explained(error))
             return None
         except Interrupted as stop:
-            overrides = HydraConfig.get().overrides.task
             place = f"hydra.run.dir={os.path.relpath(folder.path)}"
-            again = shlex.join([*start, *overrides, place])
-            raise Interrupted(f"{stop}; go on with: {again}") from None
+            overrides = stop.again or [*HydraConfig.get().overrides.task, place]
+            raise Interrupted(f"{stop}; go on with: {shlex.join([*start, *overrides])}") from None
 
 
 def _run_in_sweep(
@@ -188,7 +195,7 @@ def _check_no_sweep() -> None:
         )
 
 
-def _check_arguments(arguments: Sequence[str]) -> None:
+def _check_arguments(arguments: Sequence[str], sweeps: bool = True) -> None:
     """Raise FerlabError for what Hydra would take and nobody can mean.
 
     `model=[A,B]` it would merge silently, of `model=null` make nothing, of `augment.extra={}` no
@@ -205,10 +212,8 @@ def _check_arguments(arguments: Sequence[str]) -> None:
         if not group or not (conf_folder() / group).is_dir():
             continue
         if choice.startswith("["):
-            raise FerlabError(
-                f"{argument} would merge them into one; "
-                f"name one, or sweep with -m {group}={choice.strip('[]')}"
-            )
+            remedy = f", or sweep with -m {group}={choice.strip('[]')}" if sweeps else ""
+            raise FerlabError(f"{argument} would merge them into one; name one{remedy}")
         if group in ("experiment", "debug") and "null" in choice.split(","):
             raise FerlabError(f"{group} cannot be null on a command line; leave null out")
         if choice in ("null", ""):

@@ -19,7 +19,7 @@ from ferlab.runs import RunFolder
 from ferlab.stages.entry import run_stage
 from ferlab.stages.named import judged_networks, named_runs
 from ferlab.stages.predict import predict
-from ferlab.stages.recorded import recorded_data, recorded_value
+from ferlab.stages.recorded import data_title, recorded_data, recorded_value
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,8 @@ def evaluate(config: DictConfig, folder: RunFolder) -> None:
         predictions = {"test": results.average([member["test"] for member in members])}
     except ValueError:
         raise FerlabError(
-            "these runs have different test images; name some for all of them with data.root="
+            "these runs have different test images; name some for all of them with data.root=, "
+            "and leave out runs with a data.limit"
         ) from None
     if all("val" in member for member in members):
         try:
@@ -67,7 +68,7 @@ def evaluate(config: DictConfig, folder: RunFolder) -> None:
     metrics = results.measure(predictions)
     results.write_predictions(predictions, folder.predictions)
     kind = "Model" if len(runs) == 1 else "Ensemble of"
-    title = f"{kind} {', '.join(predictor.names)}, test"
+    title = f"{kind} {', '.join(predictor.names)}, {predictor.title}, test"
     report = results.write_report(predictions["test"], title, folder.report)
     write_json(folder.metrics, metrics)
     log.info("\n%s\n\n%s", report, results.describe(metrics))
@@ -81,12 +82,13 @@ class _Predictor:
         trainer: of the device that predicts.
         names: the models' so far.
         data_digest: of the store that was predicted last.
+        title: of these data.
     """
 
     def __init__(self, config: DictConfig, folder: RunFolder) -> None:
         self._config = config
         self.names: list[str] = []
-        self.data_digest = ""
+        self.data_digest = self.title = ""
         self.trainer = make_trainer(
             folder.path,
             accelerator=config.trainer.accelerator,
@@ -102,7 +104,7 @@ class _Predictor:
         recorded = run.recorded_config() if run.config.exists() else None
         data = recorded_data(self._config, recorded, run.config)
         self.names.append(network.spec.name)
-        self.data_digest = data.store.digest
+        self.data_digest, self.title = data.store.digest, data_title(self._config, recorded)
         views = (
             self._config.augment.test_time,
             recorded_value(recorded, "augment", "test_time"),

@@ -11,7 +11,8 @@ from ferlab.checks import FerlabError
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.data.sources import fer2013
 from ferlab.instantiate import check_recorded, instantiate
-from ferlab.stages.compose import make_augmentation
+from ferlab.runs import RunFolder
+from ferlab.stages.compose import make_augmentation, make_data
 from ferlab.stages.split import split_seed
 
 
@@ -38,7 +39,8 @@ def recorded_data(
         check_recorded({"data": recorded.get("data")}, str(place))
     try:
         data, source = recorded["data"], dict(recorded["data"]["source"])
-        source["cache"] = here.cache  # never the recorded one: nothing is written where it says
+        if "cache" in source:
+            source["cache"] = here.cache  # not the recorded one: nothing is written where it says
         return FaceDataModule(
             elsewhere if here.root is not None else instantiate(source, "data.source"),
             augmentation=make_augmentation(recorded["augment"]) if augmented else None,
@@ -52,6 +54,33 @@ def recorded_data(
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FerlabError(f"{place} is not the configuration of a run ({error})") from error
+
+
+def check_same_data(config: DictConfig, folder: RunFolder) -> None:
+    """Make sure that a finished folder is of the data that its configuration names today.
+
+    Where there are none any more, or it does not say which it is of, it stays what it is.
+
+    Args:
+        config: that of a training or a study.
+        folder: finished.
+
+    Raises:
+        FerlabError: they are others.
+    """
+    if "data" not in folder.recorded_environment():
+        return
+    try:
+        store = make_data(config).store
+    except (FerlabError, OSError):
+        return
+    folder.check_fixed({"data": store.digest})
+
+
+def data_title(config: DictConfig, recorded: Mapping[str, Any] | None) -> str:
+    """Return what the data of `recorded_data` are called in headings."""
+    own = recorded is not None and config.data.root is None
+    return str(recorded_value(recorded, "data", "title")) if own else "FER-2013"
 
 
 def recorded_value(recorded: Mapping[str, Any] | None, group: str, key: str) -> Any:

@@ -19,7 +19,7 @@ from ferlab.instantiate import plain
 from ferlab.networks.files import load_network
 from ferlab.reporting import results
 from ferlab.runs import RunFolder
-from ferlab.stages.recorded import recorded_data, recorded_value
+from ferlab.stages.recorded import data_title, recorded_data
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +47,7 @@ class Study:
         recorded = run.recorded_config() if run.config.exists() else None
         augmented = check_boolean("features.augmented", config.features.augmented)
         self.data = recorded_data(config, recorded, run.config, augmented)
-        own_data = recorded is not None and config.data.root is None
-        self.title = str(recorded_value(recorded, "data", "title")) if own_data else "FER-2013"
+        self.title = data_title(config, recorded)
         if augmented and not self.data.augmentation.n_extra:
             raise FerlabError(
                 f"features.augmented=true, but {run.path} does not say that it added any image; "

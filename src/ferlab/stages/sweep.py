@@ -20,7 +20,9 @@ from ferlab.files import write_text
 from ferlab.instantiate import conf_folder, plain
 from ferlab.reporting.jobs import FINISHED, JobRow, describe_jobs, jobs_to_csv
 from ferlab.runs import RunFolder, digest, flatten, settles_result
+from ferlab.stages.known import check_known
 from ferlab.stages.named import judged_networks, named_runs
+from ferlab.stages.recorded import check_same_data
 
 OmegaConf.register_new_resolver("ferlab.folder", lambda text: folder_name(text), replace=True)
 
@@ -110,6 +112,8 @@ def plan(stage: str, arguments: Sequence[str]) -> Sweep:
             "these jobs sweep different hydra.sweeper.params; start each by itself, "
             "or name the values themselves, as seed=0,1"
         )
+    for config in configs:
+        check_known(stage, _own(config))
     written = [_unresolved(config) for config in configs]
     _check_all_differ(written)
     folder = Path(hydra.sweep.dir)
@@ -127,6 +131,9 @@ def plan(stage: str, arguments: Sequence[str]) -> Sweep:
         )
         for chosen, config in zip(combinations, configs, strict=True)
     ]
+    for job, config in zip(jobs, configs, strict=True):
+        if job.folder.metrics.exists():
+            _check_told(job.folder, config)
     # Hydra takes no overrides on both sides of a flag; a person may put it anywhere.
     others = [argument for argument in arguments if argument not in FLAGS]
     own.append("hydra.sweeper.params=null")  # or Hydra would sweep them once more
@@ -205,6 +212,14 @@ def _own(config: DictConfig) -> DictConfig:
 def _judged(config: DictConfig) -> dict[str, str]:
     """Return which networks and data a job judges; empty where it trains one."""
     return judged_networks(config, named_runs(config)) if "run" in config else {}
+
+
+def _check_told(folder: RunFolder, config: DictConfig) -> None:
+    """Raise FerlabError where the finished folder tells of other networks or data."""
+    if judged := _judged(config):
+        folder.check_fixed(judged)
+    else:
+        check_same_data(config, folder)
 
 
 def _check_all_differ(configs: Sequence[Mapping[str, Any]]) -> None:

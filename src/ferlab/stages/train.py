@@ -10,12 +10,12 @@ import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from ferlab.checks import FerlabError, check_integer
+from ferlab.checks import FerlabError, Interrupted, check_integer
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.emotions import EMOTIONS
-from ferlab.files import read_yaml, write_json
+from ferlab.files import write_json
 from ferlab.finding import find_begun
-from ferlab.instantiate import check_recorded, conf_folder, instantiate, plain
+from ferlab.instantiate import check_recorded, instantiate, plain
 from ferlab.learning.callbacks import BestWeights, Divergence
 from ferlab.learning.checkpoints import Checkpoints
 from ferlab.learning.classifier import EmotionClassifier
@@ -30,11 +30,21 @@ from ferlab.runs import RunFolder, flatten, settles_result
 from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data
 from ferlab.stages.distil import Teachers
 from ferlab.stages.entry import run_stage
+from ferlab.stages.known import local_values
 from ferlab.stages.predict import predict
+from ferlab.stages.recorded import check_same_data
 from ferlab.stages.split import validates
 from ferlab.stages.sweep import own_values
 
 log = logging.getLogger(__name__)
+
+MAY_DIFFER = {
+    "data.root": ("data.root", "data.source.root"),
+    "data.cache": ("data.cache", "data.source.cache"),
+    "checkpoint.every": ("checkpoint.every",),
+    "trainer.progress_bar": ("trainer.progress_bar",),
+}
+"""What a command with `resume=` may set, and where the run's own configuration has it."""
 
 JUDGED = ("val", "test")
 """What a finished training is judged on, where it has images."""
@@ -56,6 +66,7 @@ def train(config: DictConfig, folder: RunFolder) -> float | None:
     values = plain(config)
     folder.check_configuration(values)
     if (recorded := folder.recorded_metrics()) is not None:
+        check_same_data(config, folder)
         if validates(config) and config.monitor not in recorded:
             raise FerlabError(f"{folder.metrics} is damaged (no {config.monitor}); delete it")
         log.info("finished before, nothing to do: %s", os.path.relpath(folder.path))
@@ -122,24 +133,33 @@ def train(config: DictConfig, folder: RunFolder) -> float | None:
 
 def _local_keys() -> list[str]:
     """Return what a person's own `conf/local` sets that settles the result: no commit holds it."""
-    file = conf_folder() / "local/default.yaml"
-    return list(filter(settles_result, flatten(read_yaml(file)))) if file.is_file() else []
+    return list(filter(settles_result, flatten(local_values())))
 
 
 def _resume(config: DictConfig) -> float | None:
     """Go on with the training that `resume` names, by its own configuration."""
     others = [text for text in HydraConfig.get().overrides.task if not text.startswith("resume=")]
-    if others:
-        raise FerlabError(
-            f"resume={config.resume} goes on with the run's own configuration; "
-            f"leave out {others[0]}"
-        )
+    new = {text.partition("=")[0]: text for text in others}
+    for key in new:
+        if key not in MAY_DIFFER:
+            raise FerlabError(
+                f"resume={config.resume} goes on with the run's own configuration; "
+                f"leave out {new[key]}"
+            )
     begun = find_begun(str(config.resume))
     recorded = begun.recorded_config()
     check_recorded(recorded, str(begun.config), "the command that began it goes on with it")
+    values = OmegaConf.create(recorded)
+    for key in new:
+        for place in MAY_DIFFER[key]:
+            OmegaConf.update(values, place, OmegaConf.select(config, key))
     log.info("going on with %s", os.path.relpath(begun.path))
     with RunFolder(begun.path) as folder:
-        return train(OmegaConf.create(recorded), folder)
+        try:
+            return train(values, folder)
+        except Interrupted as stop:
+            again = [f"resume={os.path.relpath(begun.path)}", *others]
+            raise Interrupted(str(stop), again) from None
 
 
 def _finish(

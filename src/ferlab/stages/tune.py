@@ -33,6 +33,7 @@ from ferlab.stages.compose import make_classifier, make_configured_trainer, make
 from ferlab.stages.distil import Teachers
 from ferlab.stages.entry import explained, run_stage
 from ferlab.stages.recipe import training_command, write_recipe
+from ferlab.stages.recorded import check_same_data
 from ferlab.stages.split import validates
 
 log = logging.getLogger(__name__)
@@ -52,10 +53,13 @@ def tune(config: DictConfig, folder: RunFolder) -> float:
     test images.
     """
     values = plain(config)
+    if config.resume is not None:
+        raise FerlabError("tune has no resume; the command that began a study goes on with it")
     folder.check_configuration(values)
     n_trials = check_integer("tune.trials", config.tune.trials, at_least=1)
     recorded = folder.recorded_metrics()
     if recorded is not None and recorded["trials"] >= n_trials:
+        check_same_data(config, folder)
         log.info("finished before, nothing to do: %s", os.path.relpath(folder.path))
         return recorded[config.monitor]
 

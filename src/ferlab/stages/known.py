@@ -1,0 +1,82 @@
+"""The keys that a configuration may have: what nothing reads is a slip of the pen."""
+
+import difflib
+from functools import cache
+from typing import Any
+
+from omegaconf import DictConfig
+
+from ferlab.checks import FerlabError
+from ferlab.files import read_yaml
+from ferlab.instantiate import conf_folder
+from ferlab.runs import flatten
+
+CLOSED = ("data", "trainer", "checkpoint", "features", "tune")
+"""Nodes whose keys are checked here, beside the top one; who reads another node checks its keys."""
+
+
+def check_known(stage: str, config: DictConfig) -> None:
+    """Raise FerlabError where the configuration has a key that the stage does not read.
+
+    A person's own `conf/local` may set what another stage reads, and a source of their own may
+    bring keys of its own to the data.
+    """
+    shipped, local = _shipped(stage), local_values()
+    for node in ("", *CLOSED):
+        values = config.get(node) if node else config
+        if not isinstance(values, DictConfig):
+            continue
+        known = {*_at(shipped, node), *_at(local, node)}
+        if node == "data" and "source" in known:
+            target = values.get("source") and values.source.get("_target_")
+            known |= _shipped_data().get(target, set(values))
+        for key in map(str, values):
+            if key not in known:
+                raise FerlabError(unknown_key(stage, f"{node}.{key}" if node else key))
+
+
+def unknown_key(stage: str, key: str) -> str:
+    """Return what is wrong and what to do, of a dotted key that the stage's files do not have."""
+    node, _, word = key.rpartition(".")
+    shipped = _shipped(stage)
+    by_word = {name.rpartition(".")[2]: name for name in reversed(flatten(shipped))}
+    close = difflib.get_close_matches(word, by_word, n=1)
+    hint = f", did you mean {by_word[close[0]]}?" if close else ""
+    if node in ("", *CLOSED):
+        return f"there is no {key}{hint}; {node or stage} has {', '.join(_at(shipped, node))}"
+    return f"there is no {key}{hint}; to add one, write +{key}="
+
+
+def _at(values: dict[str, Any], node: str) -> dict[str, Any]:
+    return values if not node else values.get(node) or {}
+
+
+@cache
+def _shipped(stage: str) -> dict[str, Any]:
+    """Return what the stage's file composes to without a word on the command line."""
+    values = read_yaml(conf_folder() / f"{stage}.yaml")
+    for entry in values.pop("defaults"):
+        if isinstance(entry, str):  # a whole file, or this one's place in the order
+            values = {**({} if entry == "_self_" else _shipped(entry)), **values}
+            continue
+        ((group, choice),) = entry.items()
+        if choice is not None and not group.startswith(("optional", "override")):
+            name, _, package = group.partition("@")
+            node = (package or name).partition(".")[0]
+            of_group = read_yaml(conf_folder() / name / f"{choice}.yaml")
+            values[node] = {**of_group, **(values.get(node) or {})}
+    values.pop("hydra", None)
+    return values
+
+
+@cache
+def _shipped_data() -> dict[str, set[str]]:
+    """Return the keys of each group of `conf/data`, by the target of its source."""
+    groups = [read_yaml(path) for path in sorted((conf_folder() / "data").glob("*.yaml"))]
+    return {group["source"]["_target_"]: set(group) for group in groups}
+
+
+def local_values() -> dict[str, Any]:
+    """Return what a person's own `conf/local` sets for all stages."""
+    file = conf_folder() / "local/default.yaml"
+    return read_yaml(file) if file.is_file() else {}
