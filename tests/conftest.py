@@ -2,7 +2,11 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from functools import cache
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -32,6 +36,36 @@ TINY_TREE = ["data.root=faces", "data.batch_size=16", *TINY[3:]]
 @pytest.fixture(scope="session")
 def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def trained_once(
+    tmp_path_factory: pytest.TempPathFactory, session_cache: Path
+) -> Callable[..., tuple[Path, str]]:
+    """`ferlab train` on tiny drawn data, once for equal overrides: to the run and what it said."""
+
+    @cache
+    def run(*overrides: str) -> tuple[Path, str]:
+        folder, said = tmp_path_factory.mktemp("once"), StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(said):
+            patch.chdir(folder)
+            patch.setenv("FERLAB_CACHE", str(session_cache))
+            assert main(["train", *TINY, *overrides, "hydra.run.dir=run"]) == 0
+        return folder / "run", said.getvalue()
+
+    return run
+
+
+@pytest.fixture
+def finished(trained_once: Callable[..., tuple[Path, str]]) -> Callable[..., str]:
+    """A folder and overrides to what that training said, whose run then lies in the folder."""
+
+    def run(folder: str, *overrides: str) -> str:
+        trained, said = trained_once(*overrides)
+        shutil.copytree(trained, folder)
+        return said
+
+    return run
 
 
 @pytest.fixture(autouse=True)

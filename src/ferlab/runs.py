@@ -264,7 +264,7 @@ def digest(*configs: Mapping[str, Any]) -> str:
 
 def flatten(config: Mapping[str, Any]) -> dict[str, object]:
     """Return the configuration's leaves by their dotted keys."""
-    return dict(_flat(config))
+    return dict(_flat(config)) if config else {}
 
 
 def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -37,9 +37,8 @@ RUN = [
 
 
 @pytest.fixture
-def undisturbed(train):
-    status, _, err = train(*RUN, "hydra.run.dir=undisturbed")
-    assert status == 0, err
+def undisturbed(finished):
+    finished("undisturbed", *RUN)
     return Outcome(Path("undisturbed"))
 
 

@@ -2,11 +2,14 @@
 
 import json
 import os
+import runpy
 import shlex
-import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -84,22 +87,10 @@ def test_an_unknown_part_is_named():
     assert "there is no part 'stak'" in done.stdout
 
 
-@pytest.fixture(scope="module")
-def training(tmp_path_factory, session_cache):
-    """The folder of a finished training."""
-    folder = tmp_path_factory.mktemp("training")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FERLAB_CACHE", str(session_cache))
-        patch.chdir(folder)
-        assert main(["train", *TINY, "hydra.run.dir=tiny"]) == 0
-    return folder / "tiny"
-
-
 @pytest.fixture
-def trained(tmp_path, monkeypatch, session_cache, training):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FERLAB_CACHE", str(session_cache))
-    shutil.copytree(training, "outputs/tiny")
+def trained(finished):
+    """The environment of a finished training, as of a commit and typed with private paths."""
+    finished("outputs/tiny")
     environment = Path("outputs/tiny/environment.json")
     recorded = read_json(environment)
     private = ["/home/me/train.py", "data.cache=/home/me/cache", "hydra.run.dir=/home/me/run"]
@@ -109,8 +100,16 @@ def trained(tmp_path, monkeypatch, session_cache, training):
 
 
 def ship(*arguments):
-    done = [sys.executable, SCRIPTS / "ship.py", *arguments]
-    return subprocess.run(done, capture_output=True, text=True)
+    """Run the script in this process, which has imported all that it needs."""
+    status, error = 0, StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stderr(error):
+        patch.setattr(sys, "argv", ["ship.py", *arguments])
+        try:
+            runpy.run_path(str(SCRIPTS / "ship.py"), run_name="__main__")
+        except SystemExit as end:  # a message is printed by whoever calls a script
+            status = 1 if isinstance(end.code, str) else end.code
+            error.write(f"{end.code}\n")
+    return SimpleNamespace(returncode=status, stderr=error.getvalue())
 
 
 def test_shipped_weights_are_judged_as_they_lie_there_and_say_where_they_come_from(trained):

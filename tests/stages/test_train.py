@@ -26,14 +26,13 @@ from ferlab.learning.classifier import EmotionClassifier
 
 
 @pytest.fixture
-def finished(train):
-    status, out, err = train("hydra.run.dir=run")
-    assert status == 0, err
-    return Path("run"), out
+def run(finished):
+    """A finished run, and what its training said."""
+    return Path("run"), finished("run")
 
 
-def test_a_run_folder_is_complete(finished):
-    folder, _ = finished
+def test_a_run_folder_is_complete(run):
+    folder, _ = run
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert {name for name in files if not name.startswith("events.out")} == {
         "config.yaml",
@@ -58,16 +57,16 @@ def test_a_run_folder_is_complete(finished):
     assert any(name.startswith("events.out") for name in files)
 
 
-def test_the_recorded_configuration_is_resolved_and_plain(finished):
-    config = yaml.safe_load((finished[0] / "config.yaml").read_text())
+def test_the_recorded_configuration_is_resolved_and_plain(run):
+    config = yaml.safe_load((run[0] / "config.yaml").read_text())
     assert config["data"]["source"]["size"] == 140
     assert config["callbacks"]["early_stopping"]["monitor"] == "val/accuracy"
-    assert "${" not in (finished[0] / "config.yaml").read_text()
+    assert "${" not in (run[0] / "config.yaml").read_text()
 
 
-def test_metrics_follow_from_the_predictions(finished):
-    metrics = json.loads((finished[0] / "metrics.json").read_text())
-    predictions = np.load(finished[0] / "predictions.npz", allow_pickle=False)
+def test_metrics_follow_from_the_predictions(run):
+    metrics = json.loads((run[0] / "metrics.json").read_text())
+    predictions = np.load(run[0] / "predictions.npz", allow_pickle=False)
     for split in ("val", "test"):
         probabilities = predictions[f"{split}_probabilities"]
         assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
@@ -83,17 +82,17 @@ def test_metrics_follow_from_the_predictions(finished):
     )
 
 
-def test_the_restored_weights_are_those_of_the_best_epoch(finished):
-    metrics = json.loads((finished[0] / "metrics.json").read_text())
-    with (finished[0] / "history.csv").open(newline="") as file:
+def test_the_restored_weights_are_those_of_the_best_epoch(run):
+    metrics = json.loads((run[0] / "metrics.json").read_text())
+    with (run[0] / "history.csv").open(newline="") as file:
         accuracies = [float(row["val/accuracy"]) for row in csv.DictReader(file)]
     assert metrics["epochs"] == len(accuracies)
     assert metrics["best_epoch"] == accuracies.index(max(accuracies)) + 1
     assert metrics["val/accuracy"] == pytest.approx(max(accuracies), abs=1e-6)
 
 
-def test_the_console_says_what_was_chosen_and_what_came_out(finished):
-    folder, out = finished
+def test_the_console_says_what_was_chosen_and_what_came_out(run):
+    folder, out = run
     for expected in ("cpu", "32-true", "drawn", "train", "validation", "disgust", "macro avg"):
         assert expected in out
     assert str(folder) in out
@@ -103,18 +102,18 @@ def test_the_console_says_what_was_chosen_and_what_came_out(finished):
     assert "macro avg" in log
 
 
-def test_the_same_command_gives_the_same_numbers(train, finished):
+def test_the_same_command_gives_the_same_numbers(train, run):
     train("hydra.run.dir=again")
-    Outcome(Path("again")).assert_equal(Outcome(finished[0]))
+    Outcome(Path("again")).assert_equal(Outcome(run[0]))
 
 
-def test_another_seed_gives_another_training(train, finished):
+def test_another_seed_gives_another_training(train, run):
     train("hydra.run.dir=other", "seed=1")
-    assert Outcome(Path("other")).history != Outcome(finished[0]).history
+    assert Outcome(Path("other")).history != Outcome(run[0]).history
 
 
-def test_a_finished_folder_is_left_as_it_is(train, finished):
-    folder, _ = finished
+def test_a_finished_folder_is_left_as_it_is(train, run):
+    folder, _ = run
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     status, out, _ = train("hydra.run.dir=run")
     assert status == 0
@@ -122,15 +121,15 @@ def test_a_finished_folder_is_left_as_it_is(train, finished):
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
-def test_a_folder_refuses_another_configuration_and_names_the_key(train, finished):
+def test_a_folder_refuses_another_configuration_and_names_the_key(train, run):
     status, _, err = train("hydra.run.dir=run", "optimizer.lr=0.123")
     assert status == 1
     assert "optimizer.lr" in err
     assert "0.123" in err
 
 
-def test_tensorboard_holds_curves_confusion_and_hyperparameters(finished):
-    events = EventAccumulator(str(finished[0]), size_guidance={"tensors": 0}).Reload()
+def test_tensorboard_holds_curves_confusion_and_hyperparameters(run):
+    events = EventAccumulator(str(run[0]), size_guidance={"tensors": 0}).Reload()
     scalars = events.Tags()["scalars"]
     for tag in ("train/loss", "val/loss", "train/accuracy", "val/accuracy", "learning_rate"):
         assert [event.step for event in events.Scalars(tag)] == [1, 2, 3]
@@ -207,6 +206,10 @@ def test_what_a_persons_own_file_sets_is_recorded_where_it_changes_the_result(
     monkeypatch.setattr("ferlab.stages.known.conf_folder", lambda: tmp_path / "conf")
     assert train("trainer.max_epochs=1", "hydra.run.dir=run")[0] == 0
     assert read_json(Path("run/environment.json"))["local"] == ["data.batch_size"]
+
+
+def test_without_such_a_file_nothing_is_recorded(run):
+    assert read_json(Path("run/environment.json"))["local"] == []
 
 
 def test_sgd_trains_too(train):

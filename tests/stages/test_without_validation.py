@@ -22,14 +22,13 @@ N_BATCHES = 112 // 16  # of an epoch of all training images
 
 
 @pytest.fixture
-def finished(train):
-    status, out, err = train(*ALL, "hydra.run.dir=run")
-    assert status == 0, err
-    return Path("run"), out
+def run(finished):
+    """A finished run, and what its training said."""
+    return Path("run"), finished("run", *ALL)
 
 
-def test_all_training_images_train_and_nothing_is_said_of_validation(finished):
-    folder, out = finished
+def test_all_training_images_train_and_nothing_is_said_of_validation(run):
+    folder, out = run
     assert next(line for line in out.splitlines() if line.startswith("train ")).split()[1] == "112"
     assert "validation " not in out
     assert "val " not in out
@@ -54,12 +53,12 @@ def last(folder):
     return {name.removeprefix("network."): tensor for name, tensor in whole.items()}
 
 
-def test_the_last_weights_are_kept(finished):
+def test_the_last_weights_are_kept(run):
     trained = last("run")
     assert all(torch.equal(tensor, trained[name]) for name, tensor in kept("run").items())
 
 
-def test_of_averaged_weights_the_average_is_kept(train, finished, monkeypatch):
+def test_of_averaged_weights_the_average_is_kept(train, run, monkeypatch):
     averaged = ["callbacks=ema", *ALL, "callbacks.ema.decay=0.9", "hydra.run.dir=averaged"]
     at_batch(monkeypatch, 2, 2, lambda: signal.raise_signal(signal.SIGTERM))
     assert train(*averaged)[0] == 130
@@ -71,26 +70,26 @@ def test_of_averaged_weights_the_average_is_kept(train, finished, monkeypatch):
 
 @pytest.mark.parametrize(("epoch", "batch"), [(1, 2), (2, N_BATCHES - 1)])
 def test_an_interrupted_training_ends_as_if_nothing_had_happened(
-    train, finished, monkeypatch, epoch, batch
+    train, run, monkeypatch, epoch, batch
 ):
     at_batch(monkeypatch, epoch, batch, lambda: signal.raise_signal(signal.SIGTERM))
     assert train(*ALL, "hydra.run.dir=again")[0] == 130
     assert train(*ALL, "hydra.run.dir=again")[0] == 0
-    Outcome(Path("again")).assert_equal(Outcome(finished[0]))
+    Outcome(Path("again")).assert_equal(Outcome(run[0]))
 
 
 @pytest.mark.parametrize("lost", ["metrics.json", "checkpoints/best.ckpt"])
-def test_a_training_that_has_ended_is_judged_again_without_another_epoch(train, finished, lost):
-    before = Outcome(finished[0])
+def test_a_training_that_has_ended_is_judged_again_without_another_epoch(train, run, lost):
+    before = Outcome(run[0])
     for file in {"metrics.json", lost}:
         Path("run", file).unlink()
     status, out, _ = train(*ALL, "hydra.run.dir=run")
     assert status == 0
     assert "epoch   1" not in out
-    Outcome(finished[0]).assert_equal(before)
+    Outcome(run[0]).assert_equal(before)
 
 
-def test_a_finished_folder_is_left_as_it_is(train, finished):
+def test_a_finished_folder_is_left_as_it_is(train, run):
     status, out, _ = train(*ALL, "hydra.run.dir=run")
     assert status == 0
     assert "finished before" in out
@@ -149,14 +148,14 @@ def test_nothing_can_watch_a_validation_that_there_is_not(train, overrides, said
     assert not Path("run").exists()
 
 
-def test_nothing_is_said_to_be_chosen_that_was_not(finished, capfd):
+def test_nothing_is_said_to_be_chosen_that_was_not(run, capfd):
     assert main(["compare", "runs=[.]", "hydra.run.dir=page"]) == 0
     page = Path("page/index.html").read_text()
     assert "best 3" not in page
     assert "Learning curves" not in page  # they are of validation
 
 
-def test_later_stages_do_without_it_too(finished, train, capfd):
+def test_later_stages_do_without_it_too(run, train, capfd):
     assert main(["evaluate", "run=run", "hydra.run.dir=judged"]) == 0
     command = ["extract_and_fit", "run=run", "classifiers=[logistic_regression]"]
     assert main([*command, "hydra.run.dir=fitted"]) == 0
@@ -174,7 +173,7 @@ def test_later_stages_do_without_it_too(finished, train, capfd):
     assert compared == ["validated", "judged", "run", "run/classical/logistic_regression"]
 
 
-def test_it_teaches_only_where_nothing_validates(finished, train):
+def test_it_teaches_only_where_nothing_validates(run, train):
     shutil.copytree("run/model", "weights")
     shutil.copy("run/metrics.json", "weights")  # as of shipped ones
     for folder, said in (
@@ -189,6 +188,6 @@ def test_it_teaches_only_where_nothing_validates(finished, train):
         assert train(*taught, *ALL)[0] == 0
 
 
-def test_a_network_that_was_validated_may_teach_it(finished, train):
+def test_a_network_that_was_validated_may_teach_it(run, train):
     assert train("hydra.run.dir=validated", "trainer.max_epochs=1")[0] == 0
     assert train("distillation.teachers=[validated]", *ALL, "hydra.run.dir=taught")[0] == 0
