@@ -18,6 +18,7 @@ from mistakes import mistake_of
 
 from ferlab.cli import main
 from ferlab.data.datamodule import FaceDataModule
+from ferlab.learning.processes import processes_and_nodes
 
 # Normalisation counts and dropout draws in each process by itself.
 PLAIN = ["model.layers=[{conv: 4, pool: 4}, flatten, {dense: 8}]", "augment.mixup=0.2"]
@@ -109,6 +110,9 @@ def test_what_srun_starts_several_times_is_refused(train, monkeypatch):
     monkeypatch.setenv("SLURM_NTASKS", "4")
     assert train("trainer.max_epochs=1")[0] == 0  # by the script of a job, which is one process
     monkeypatch.setenv("SLURM_STEP_ID", "0")
+    monkeypatch.setenv("SLURM_JOB_NAME", "interactive")
+    assert processes_and_nodes() == (1, 1)
+    monkeypatch.setenv("SLURM_JOB_NAME", "mine")
     status, _, err = train("seed=1")
     assert status == 1
     assert "srun has started this 4 times, and each would do all of it; use srun --nta" in err

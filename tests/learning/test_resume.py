@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -171,10 +172,13 @@ def test_a_training_goes_on_by_name(train, undisturbed, monkeypatch, capfd, name
         (["resume=latest"], "no training in outputs waits to go on"),
         (["resume=nowhere"], "resume=nowhere is not a training; name its folder, or latest"),
         (["resume=undisturbed"], "resume=undisturbed is finished; start another one"),
+        (["resume=begun", "data.root=/new"], "begun has no data.root; leave out data.root=/new"),
         (["resume=latest", "seed=3"], "goes on with the run's own configuration; leave out seed=3"),
     ],
 )
 def test_what_cannot_be_gone_on_with_is_refused(undisturbed, capfd, arguments, message):
+    shutil.copytree("undisturbed", "begun")
+    Path("begun/metrics.json").unlink()
     assert main(["train", *arguments]) == 1
     assert message in capfd.readouterr().err
     assert not Path("outputs").exists()

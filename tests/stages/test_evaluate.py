@@ -251,6 +251,7 @@ def test_what_a_foreign_configuration_names_is_not_run(runs, evaluate):
         ("augment.test_time=tencrop", "augment.test_time must be one of none, flip, ten_crop"),
         ("run=latest runs=[nowhere]", "there is no run=latest in nowhere"),
         ("data.root=nowhere", "data.root=nowhere does not exist"),
+        ("augment=none", "augment is no group of evaluate; set what it holds, as augment.test_ti"),
         ("+data=drawn", "there is no data.title; data has root, cache, eval_batch_size"),
         ("+data.limit=20", "there is no data.limit; data has root, cache, eval_batch_size"),
     ],

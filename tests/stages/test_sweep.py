@@ -101,6 +101,8 @@ def test_the_folder_of_another_sweep_is_refused_and_nothing_in_it_is_taken_for_t
         assert "choose another hydra.sweep.dir" in row["reason"]
     assert finished_at(Path("x")) == before
     assert not list(Path("x").rglob("failure.txt"))
+    assert train(*SEEDS, *into, "data.size=210")[0] == 1
+    assert "belongs to another configuration: data.size" in jobs(Path("x"))[0]["reason"]
     assert train(*SEEDS, *into)[0] == 0
 
 

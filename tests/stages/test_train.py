@@ -21,7 +21,6 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from ferlab.cli import main
 from ferlab.emotions import EMOTIONS
 from ferlab.files import read_json, write_text
-from ferlab.instantiate import conf_folder
 from ferlab.learning.classifier import EmotionClassifier
 
 
@@ -198,14 +197,12 @@ def test_too_little_memory_on_a_resume_is_no_fault_of_the_checkpoint(train, monk
     assert train("hydra.run.dir=run")[0] == 0
 
 
-def test_what_a_persons_own_file_sets_is_recorded_where_it_changes_the_result(
-    train, tmp_path, monkeypatch
-):
-    shutil.copytree(conf_folder(), tmp_path / "conf")
-    write_text(tmp_path / "conf/local/default.yaml", "data: {root: /here, batch_size: 16}")
-    monkeypatch.setattr("ferlab.stages.known.conf_folder", lambda: tmp_path / "conf")
-    assert train("trainer.max_epochs=1", "hydra.run.dir=run")[0] == 0
+def test_what_a_persons_own_file_sets_is_recorded_where_it_changes_the_result(train, tmp_path):
+    mine = f"--config-dir={tmp_path / 'mine'}"
+    write_text(tmp_path / "mine/local/default.yaml", "data: {root: null, batch_size: 16}")
+    assert train(mine, "trainer.max_epochs=1", "hydra.run.dir=run")[0] == 0
     assert read_json(Path("run/environment.json"))["local"] == ["data.batch_size"]
+    assert main(["evaluate", mine, "run=run", "trainer.accelerator=cpu"]) == 0
 
 
 def test_without_such_a_file_nothing_is_recorded(run):
@@ -232,6 +229,11 @@ def test_sgd_trains_too(train):
         ("+epochs=5", "there is no epochs, did you mean trainer.max_epochs?; train has "),
         ("+trainer.accumulate_grad_batches=4", "there is no trainer.accumulate_grad_batches; tra"),
         ("+data.num_workers=4", "there is no data.num_workers; data has title, "),
+        ("scheduler=cosine scheduler.factor=0.5", "scheduler as chosen here has no factor; leave"),
+        ("data.root=/real", "data as chosen here has no root; leave data.root out"),
+        ("+data.root=/real", "data as chosen here has no root; leave data.root out"),
+        ("data.source=5", "data.source"),
+        ("model.layers.2.pol=2", "there is no model.layers.2.pol"),
         ("+checkpoint.last=true", "there is no checkpoint.last; checkpoint has every"),
         ("optimizer.weight_decay=-1", "optimizer: Invalid weight_decay value: -1"),
         ("optimizer.lr=1e-5", "cannot fall to scheduler.min_lr=1e-05 from optimizer.lr=1e-05; lo"),

@@ -64,6 +64,15 @@ def find_root(root: str | None = None) -> Path:
         FerlabError: a place that was named does not exist, or none was found and the download
             failed.
     """
+    return find_local(root) or _kaggle()
+
+
+def find_local(root: str | None = None) -> Path | None:
+    """Return the first of the places of `find_root` that lie outside kagglehub; None: none does.
+
+    Raises:
+        FerlabError: a place that was named does not exist.
+    """
     for name, named in (("data.root", root), ("FERLAB_DATA", os.environ.get("FERLAB_DATA"))):
         if named:
             place = Path(os.path.expanduser(str(named)))
@@ -74,9 +83,7 @@ def find_root(root: str | None = None) -> Path:
                 )
             return place
     in_project = Path("data/fer2013")
-    if in_project.is_dir():
-        return in_project
-    return _kaggle()
+    return in_project if in_project.is_dir() else None
 
 
 def _recognise(place: Path) -> tuple[str, Callable[[], ImageStore]]:

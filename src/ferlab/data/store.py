@@ -1,5 +1,6 @@
 """All images of a data set in memory: what every source becomes and every split indexes."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -94,8 +95,9 @@ class ImageStore:
         """
         folder.parent.mkdir(parents=True, exist_ok=True)
         for left in folder.parent.glob(".partial-*"):  # by a process that was killed long ago
-            if time.time() - left.stat().st_mtime > 24 * 60 * 60:
-                shutil.rmtree(left, ignore_errors=True)
+            with contextlib.suppress(OSError):  # it may be a living one's, and gone by now
+                if time.time() - left.stat().st_mtime > 24 * 60 * 60:
+                    shutil.rmtree(left, ignore_errors=True)
         partial = folder.parent / f".partial-{uuid.uuid4().hex}"
         partial.mkdir()
         try:

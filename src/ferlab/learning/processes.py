@@ -29,7 +29,8 @@ def processes_and_nodes() -> tuple[int, int]:
     """
     if not is_distributed():
         n_tasks = os.environ.get("SLURM_NTASKS", "1")
-        if "SLURM_STEP_ID" in os.environ and n_tasks != "1":
+        by_hand = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")  # salloc's shell
+        if "SLURM_STEP_ID" in os.environ and n_tasks != "1" and not by_hand:
             raise FerlabError(
                 f"srun has started this {n_tasks} times, and each would do all of it; use "
                 "srun --ntasks-per-node=1 torchrun …"

@@ -104,14 +104,14 @@ def to_image(figure: Figure, dpi: int = 100) -> NDArray[np.uint8]:
     return np.array(canvas.buffer_rgba(), dtype=np.uint8)[..., :3]
 
 
-def save(figure: Figure, path: Path, dpi: int = 150) -> None:
-    """Write the figure as a PNG file, whole or not at all.
+def save(figure: Figure, path: Path) -> None:
+    """Write the figure as a PNG file, 150 pixels per inch, whole or not at all.
 
     It is drawn once: matplotlib's own `savefig` draws once more to find the layout.
     """
-    pixels = to_image(figure, dpi)
+    pixels = to_image(figure, dpi=150)
     with replacing(path) as partial:
-        Image.fromarray(pixels).save(partial, format="png", dpi=(dpi, dpi))
+        Image.fromarray(pixels).save(partial, format="png", dpi=(150, 150))
 
 
 def save_image(pixels: NDArray[np.uint8], path: Path) -> None:

@@ -110,8 +110,9 @@ def _composing(stage: str) -> Iterator[None]:
     try:
         yield
     except ConfigCompositionException as error:
-        unknown = _UNKNOWN_KEY.match(str(error))
-        raise FerlabError(unknown_key(stage, unknown[1])) if unknown else error from error
+        if unknown := _UNKNOWN_KEY.match(str(error)):
+            raise FerlabError(unknown_key(stage, unknown[1])) from error
+        raise
     except MISTAKES:
         raise
     except Exception as error:

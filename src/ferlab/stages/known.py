@@ -4,7 +4,8 @@ import difflib
 from functools import cache
 from typing import Any
 
-from omegaconf import DictConfig
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
 
 from ferlab.checks import FerlabError
 from ferlab.files import read_yaml
@@ -13,6 +14,9 @@ from ferlab.runs import flatten
 
 CLOSED = ("data", "trainer", "checkpoint", "features", "tune")
 """Nodes whose keys are checked here, beside the top one; who reads another node checks its keys."""
+
+
+_LOCAL = "local/default"
 
 
 def check_known(stage: str, config: DictConfig) -> None:
@@ -26,20 +30,36 @@ def check_known(stage: str, config: DictConfig) -> None:
         values = config.get(node) if node else config
         if not isinstance(values, DictConfig):
             continue
-        known = {*_at(shipped, node), *_at(local, node)}
+        known = set(_at(shipped, node))
         if node == "data" and "source" in known:
-            target = values.get("source") and values.source.get("_target_")
-            known |= _shipped_data().get(target, set(values))
+            source = values.get("source")
+            target = source.get("_target_") if isinstance(source, DictConfig) else ""
+            known = _shipped_data().get(str(target), set(map(str, values)))
+        known = known.union(_at(local, node))
         for key in map(str, values):
             if key not in known:
                 raise FerlabError(unknown_key(stage, f"{node}.{key}" if node else key))
 
 
 def unknown_key(stage: str, key: str) -> str:
-    """Return what is wrong and what to do, of a dotted key that the stage's files do not have."""
+    """Return what is wrong and what to do, of a dotted key that a configuration does not have.
+
+    Args:
+        stage: the configuration's.
+        key: of the command line, or of a file.
+    """
     node, _, word = key.rpartition(".")
     shipped = _shipped(stage)
-    by_word = {name.rpartition(".")[2]: name for name in reversed(flatten(shipped))}
+    leaves = flatten(shipped)
+    if isinstance(shipped.get(key), dict):
+        held = next(iter(shipped[key]))
+        return f"{key} is no group of {stage}; set what it holds, as {key}.{held}="
+    if (
+        node and key in leaves
+    ):  # of the choice that the stage's file makes, not of the one made here
+        return f"{node} as chosen here has no {word}; leave {key} out"
+    beside = [name for name in leaves if name.rpartition(".")[0] == node]
+    by_word = {name.rpartition(".")[2]: name for name in (node and beside) or leaves}
     close = difflib.get_close_matches(word, by_word, n=1)
     hint = f", did you mean {by_word[close[0]]}?" if close else ""
     if node in ("", *CLOSED):
@@ -62,9 +82,12 @@ def _shipped(stage: str) -> dict[str, Any]:
         ((group, choice),) = entry.items()
         if choice is not None and not group.startswith(("optional", "override")):
             name, _, package = group.partition("@")
-            node = (package or name).partition(".")[0]
+            *outer, node = (package or name).split(".")
+            place = values
+            for part in outer:
+                place = place.setdefault(part, {})
             of_group = read_yaml(conf_folder() / name / f"{choice}.yaml")
-            values[node] = {**of_group, **(values.get(node) or {})}
+            place[node] = {**of_group, **(place.get(node) or {})}
     values.pop("hydra", None)
     return values
 
@@ -77,6 +100,10 @@ def _shipped_data() -> dict[str, set[str]]:
 
 
 def local_values() -> dict[str, Any]:
-    """Return what a person's own `conf/local` sets for all stages."""
-    file = conf_folder() / "local/default.yaml"
-    return read_yaml(file) if file.is_file() else {}
+    """Return what a person's own `conf/local` sets for all stages, wherever Hydra finds it."""
+    for source in GlobalHydra.instance().config_loader().get_sources():
+        if source.is_config(_LOCAL):
+            values = OmegaConf.to_container(source.load_config(_LOCAL).config)
+            assert isinstance(values, dict)  # or Hydra would have refused it
+            return {str(key): value for key, value in values.items()}
+    return {}

@@ -1,5 +1,6 @@
 """The data that a finished run's own configuration names."""
 
+import logging
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ from omegaconf import DictConfig
 
 from ferlab.checks import FerlabError
 from ferlab.data.datamodule import FaceDataModule
-from ferlab.data.sources import fer2013
+from ferlab.data.sources import fer2013, find_local
 from ferlab.instantiate import check_recorded, instantiate
 from ferlab.runs import RunFolder
 from ferlab.stages.compose import make_augmentation, make_data
@@ -59,7 +60,8 @@ def recorded_data(
 def check_same_data(config: DictConfig, folder: RunFolder) -> None:
     """Make sure that a finished folder is of the data that its configuration names today.
 
-    Where there are none any more, or it does not say which it is of, it stays what it is.
+    Where there are none any more, or it does not say which it is of, it stays what it is; nothing
+    is downloaded for this.
 
     Args:
         config: that of a training or a study.
@@ -70,11 +72,18 @@ def check_same_data(config: DictConfig, folder: RunFolder) -> None:
     """
     if "data" not in folder.recorded_environment():
         return
+    reading = logging.getLogger("ferlab.data")
+    level = reading.level
+    reading.setLevel(logging.ERROR)  # a finished run has nothing to say of its data
     try:
-        store = make_data(config).store
+        if "root" in config.data and find_local(config.data.root) is None:
+            return
+        digest = make_data(config).store.digest
     except (FerlabError, OSError):
         return
-    folder.check_fixed({"data": store.digest})
+    finally:
+        reading.setLevel(level)
+    folder.check_fixed({"data": digest})
 
 
 def data_title(config: DictConfig, recorded: Mapping[str, Any] | None) -> str:

@@ -104,6 +104,8 @@ def plan(stage: str, arguments: Sequence[str]) -> Sweep:
             compose(stage, overrides=[*chosen.values(), *own], return_hydra_config=True)
             for chosen in combinations
         ]
+        for config in configs:
+            check_known(stage, _own(config))
     hydra = configs[0].hydra
     if not hydra.sweeper._target_.endswith(".BasicSweeper"):
         raise FerlabError("hydra.sweeper must be the basic one; for a search use `ferlab tune`")
@@ -112,8 +114,6 @@ def plan(stage: str, arguments: Sequence[str]) -> Sweep:
             "these jobs sweep different hydra.sweeper.params; start each by itself, "
             "or name the values themselves, as seed=0,1"
         )
-    for config in configs:
-        check_known(stage, _own(config))
     written = [_unresolved(config) for config in configs]
     _check_all_differ(written)
     folder = Path(hydra.sweep.dir)
@@ -133,7 +133,7 @@ def plan(stage: str, arguments: Sequence[str]) -> Sweep:
     ]
     for job, config in zip(jobs, configs, strict=True):
         if job.folder.metrics.exists():
-            _check_told(job.folder, config)
+            _check_told(job, config)
     # Hydra takes no overrides on both sides of a flag; a person may put it anywhere.
     others = [argument for argument in arguments if argument not in FLAGS]
     own.append("hydra.sweeper.params=null")  # or Hydra would sweep them once more
@@ -214,12 +214,16 @@ def _judged(config: DictConfig) -> dict[str, str]:
     return judged_networks(config, named_runs(config)) if "run" in config else {}
 
 
-def _check_told(folder: RunFolder, config: DictConfig) -> None:
-    """Raise FerlabError where the finished folder tells of other networks or data."""
+def _check_told(job: Job, config: DictConfig) -> None:
+    """Raise FerlabError where the finished job tells of other networks or data."""
+    try:
+        job.folder.check_configuration(job.config)
+    except FerlabError:
+        return  # the job says so itself
     if judged := _judged(config):
-        folder.check_fixed(judged)
+        job.folder.check_fixed(judged)
     else:
-        check_same_data(config, folder)
+        check_same_data(config, job.folder)
 
 
 def _check_all_differ(configs: Sequence[Mapping[str, Any]]) -> None:

@@ -151,6 +151,8 @@ def _resume(config: DictConfig) -> float | None:
     check_recorded(recorded, str(begun.config), "the command that began it goes on with it")
     values = OmegaConf.create(recorded)
     for key in new:
+        if key not in flatten(recorded):
+            raise FerlabError(f"{begun.path} has no {key}; leave out {new[key]}")
         for place in MAY_DIFFER[key]:
             OmegaConf.update(values, place, OmegaConf.select(config, key))
     log.info("going on with %s", os.path.relpath(begun.path))
