@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import StepPatch
 from matplotlib.text import Annotation, Text
 from numpy.typing import NDArray
+from PIL import Image
 
 from ferlab.emotions import EMOTIONS
 from ferlab.reporting.figures import draw_confusion_matrix, draw_curves, save, to_image
@@ -259,11 +260,11 @@ def test_a_save_that_fails_leaves_the_old_file_and_no_rubbish(
     path.write_text("old")
     figure = draw_curves(history(3), "F")
 
-    def break_off(partial: Path, **options: object) -> None:
+    def break_off(image: Image.Image, partial: Path, **options: object) -> None:
         Path(partial).write_text("half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(figure, "savefig", break_off)
+    monkeypatch.setattr(Image.Image, "save", break_off)
     with pytest.raises(OSError, match="disk full"):
         save(figure, path)
     assert path.read_text() == "old"

@@ -3,9 +3,6 @@
 import os
 
 import torch.distributed
-from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from torch.distributed.rendezvous import rendezvous
 
 from ferlab.checks import FerlabError
@@ -38,11 +35,6 @@ def processes_and_nodes() -> tuple[int, int]:
         return 1, 1
     per_node = int(os.environ["LOCAL_WORLD_SIZE"])
     return per_node, int(os.environ["WORLD_SIZE"]) // per_node
-
-
-def cluster_environment() -> ClusterEnvironment:
-    """Return where Lightning runs: one process is itself, whatever SLURM or MPI say around it."""
-    return TorchElasticEnvironment() if is_distributed() else LightningEnvironment()
 
 
 def from_first(text: str) -> str:

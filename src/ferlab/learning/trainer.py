@@ -8,6 +8,8 @@ from pathlib import Path
 import lightning as L
 import torch
 from joblib import cpu_count
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.profilers import Profiler, PyTorchProfiler, SimpleProfiler
 
@@ -15,7 +17,7 @@ from ferlab.checks import FerlabError, check_boolean, check_choice, check_intege
 from ferlab.learning.compilation import Compilation
 from ferlab.learning.dropout import CurriculumDropout
 from ferlab.learning.memory import keep_freed_memory
-from ferlab.learning.processes import cluster_environment, processes_and_nodes
+from ferlab.learning.processes import is_distributed, processes_and_nodes
 from ferlab.learning.progress import ProgressBar
 from ferlab.learning.tensors import CheckpointFile
 
@@ -78,6 +80,8 @@ def make_trainer(
     if precision == "auto":
         precision = "bf16-mixed" if _computes_in_bf16(device) else "32-true"
     callbacks = [*_compilation(compile, callbacks), *callbacks]
+    # One process is itself, whatever SLURM or MPI say around it.
+    environment = TorchElasticEnvironment if is_distributed() else LightningEnvironment
     return L.Trainer(
         default_root_dir=folder,
         accelerator=device,
@@ -90,7 +94,7 @@ def make_trainer(
         limit_val_batches=None if validate else 0,
         profiler=_make_profiler(profiler, folder),
         callbacks=[*callbacks, ProgressBar()] if progress_bar else callbacks,
-        plugins=[CheckpointFile(), cluster_environment()],
+        plugins=[CheckpointFile(), environment()],
         logger=False,
         enable_progress_bar=progress_bar,
         enable_checkpointing=False,

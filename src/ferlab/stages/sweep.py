@@ -22,7 +22,6 @@ from ferlab.reporting.jobs import FINISHED, JobRow, describe_jobs, jobs_to_csv
 from ferlab.runs import RunFolder, digest, flatten, settles_result
 from ferlab.stages.known import check_known
 from ferlab.stages.named import judged_networks, named_runs
-from ferlab.stages.recorded import check_same_data
 
 OmegaConf.register_new_resolver("ferlab.folder", lambda text: folder_name(text), replace=True)
 
@@ -223,6 +222,8 @@ def _check_told(job: Job, config: DictConfig) -> None:
     if judged := _judged(config):
         job.folder.check_fixed(judged)
     else:
+        from ferlab.stages.recorded import check_same_data  # imports Lightning, which takes seconds
+
         check_same_data(config, job.folder)
 
 
