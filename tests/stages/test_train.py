@@ -341,3 +341,13 @@ def test_a_finished_folder_does_not_answer_for_other_data(capfd):
     shutil.rmtree("faces")
     assert main(command) == 0
     assert "finished before" in capfd.readouterr().out
+
+
+def test_nothing_is_downloaded_to_look_at_a_finished_folder(capfd, monkeypatch):
+    make_tree(Path("data/fer2013"))
+    command = ["train", "data.batch_size=16", *TINY_TREE[2:], "hydra.run.dir=run"]
+    assert main(command) == 0
+    shutil.rmtree("data")
+    monkeypatch.setattr("ferlab.data.sources._kaggle", lambda: pytest.fail("downloaded"))
+    assert main(command) == 0
+    assert "finished before" in capfd.readouterr().out

@@ -15,7 +15,6 @@ from ferlab.runs import flatten
 CLOSED = ("data", "trainer", "checkpoint", "features", "tune")
 """Nodes whose keys are checked here, beside the top one; who reads another node checks its keys."""
 
-
 _LOCAL = "local/default"
 
 
@@ -54,9 +53,7 @@ def unknown_key(stage: str, key: str) -> str:
     if isinstance(shipped.get(key), dict):
         held = next(iter(shipped[key]))
         return f"{key} is no group of {stage}; set what it holds, as {key}.{held}="
-    if (
-        node and key in leaves
-    ):  # of the choice that the stage's file makes, not of the one made here
+    if node and key in leaves:  # of what the stage's file chooses, not of what was chosen here
         return f"{node} as chosen here has no {word}; leave {key} out"
     beside = [name for name in leaves if name.rpartition(".")[0] == node]
     by_word = {name.rpartition(".")[2]: name for name in (node and beside) or leaves}

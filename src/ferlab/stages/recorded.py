@@ -60,8 +60,8 @@ def recorded_data(
 def check_same_data(config: DictConfig, folder: RunFolder) -> None:
     """Make sure that a finished folder is of the data that its configuration names today.
 
-    Where there are none any more, or it does not say which it is of, it stays what it is; nothing
-    is downloaded for this.
+    Where there are none any more, or it does not say which it is of, it stays what it is. Data in
+    kagglehub's cache, whose version is fixed, are not looked at: they could be downloaded for that.
 
     Args:
         config: that of a training or a study.
