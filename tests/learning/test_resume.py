@@ -31,6 +31,7 @@ RUN = [
     "augment.frozen=false",
     "scheduler.patience=0",
     "callbacks=curriculum_dropout",
+    "+callbacks.precise_batch_norm._target_=ferlab.learning.normalisation.PreciseBatchNorm",
     "callbacks.early_stopping.patience=2",
     "trainer.max_epochs=5",
     "optimizer.lr=0.01",
