@@ -41,9 +41,8 @@ changed without-sgd optimizer=adamw optimizer.lr=2e-3 optimizer.weight_decay=0.0
 changed with-strong-augmentation augment=strong augment.transforms.rotation=10 \
     augment.transforms.zoom=0 augment.transforms.erasing_area=0.33
 changed with-mixup augment.mixup=0.2
-changed without-precise-batch-norm callbacks=default
-changed with-averaged-weights callbacks=ema \
-    +callbacks.precise_batch_norm._target_=ferlab.learning.normalisation.PreciseBatchNorm
+changed without-precise-batch-norm callbacks.precise_batch_norm=null
+changed with-averaged-weights callbacks=ema
 changed with-transforms-of-small augment.transforms.rotation=10 augment.transforms.zoom=0.1 \
     augment.transforms.erasing_area=0.2
 changed with-the-small-network model=small

@@ -224,3 +224,25 @@ def test_the_rows_of_an_epoch_are_the_train_images_and_the_added_ones():
     augmentation = TargetedAugmentation(RandomTransforms(flip=0.5), extra={"disgust": 9})
     data = module(make_store(N), augmentation=augmentation, val_fraction=0.2)
     assert data.epoch_class_counts().tolist() == [8, 17, 8, 8, 8, 8, 8]
+
+
+def test_no_spread_batch_is_of_neighbours_in_a_store_that_is_sorted_by_class():
+    data = module(make_store(32, splits=("training",)), batch_size=28, val_fraction=0)
+    for batch in data.spread_batches(n_images=120):
+        assert torch.equal(batch.labels.bincount(), torch.full((7,), 4))
+
+
+@pytest.mark.parametrize(
+    ("n_images", "batch_size", "sizes"),
+    [(2, 16, [16]), (47, 16, [16] * 2), (9999, 16, [16] * 3), (2048, 64, [49])],
+)
+def test_spread_batches_are_whole_and_of_untransformed_images_of_training(
+    n_images, batch_size, sizes
+):
+    augmentation = TargetedAugmentation(RandomTransforms(flip=1.0), apply_to="all")
+    data = module(make_store(N), augmentation=augmentation, batch_size=batch_size, val_fraction=0.3)
+    batches = list(data.spread_batches(n_images))
+    assert [len(batch.labels) for batch in batches] == sizes
+    seen = pixels(batches)
+    assert len(set(seen)) == sum(sizes)
+    assert set(seen) <= set(pixels_at(data.store, data.train_and_val_rows[0]))

@@ -34,11 +34,12 @@ def test_each_dropout_grows_from_nothing_to_what_its_layer_says_in_the_papers_cu
     assert [dropout.p for dropout in dropouts] == [0.25, 0.5]
 
 
-def test_a_network_without_dropout_is_refused(train):
-    status, _, err = train("callbacks=curriculum_dropout", "model.layers=[flatten,{dense: 4}]")
+def test_a_network_without_dropout_is_refused_before_any_image_is_read(train):
+    status, out, err = train("callbacks=curriculum_dropout", "model.layers=[flatten,{dense: 4}]")
     assert status == 1
-    assert "callbacks.curriculum_dropout: the network has no dropout that could grow" in err
+    assert "no dropout that could grow; add callbacks.curriculum_dropout=null" in err
     assert len(err.splitlines()) == 1
+    assert "data:" not in out
 
 
 @pytest.mark.parametrize("pace", [0, -1, "soon"])

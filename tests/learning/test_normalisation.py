@@ -1,5 +1,7 @@
-"""Batch normalisation measured as it is judged: what it comes to, what it touches, what it needs."""
+"""Measured batch normalisation: what it comes to, what it leaves alone, what it needs."""
 
+import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -10,16 +12,24 @@ from mistakes import mistake_of
 from ferlab.data.batches import Batch
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.data.sources import drawn
+from ferlab.learning.averaging import AveragedWeights
 from ferlab.learning.classifier import EmotionClassifier
-from ferlab.learning.normalisation import PreciseBatchNorm, measure_batch_norm, spread_batches
+from ferlab.learning.normalisation import PreciseBatchNorm, measure_batch_norm
+from ferlab.learning.trainer import make_trainer
 from ferlab.networks.build import build_network
 from ferlab.networks.files import load_network
 from ferlab.networks.specs import parse_network
 
 PRECISE = "callbacks=precise_batch_norm"
 ADDED = "+callbacks.precise_batch_norm._target_=ferlab.learning.normalisation.PreciseBatchNorm"
+AVERAGED = ["callbacks=ema", ADDED, "callbacks.ema.decay=0.5"]
+REVERSED = [
+    PRECISE,
+    "+callbacks.ema._target_=ferlab.learning.averaging.AveragedWeights",
+    "+callbacks.ema.decay=0.5",
+]
 TRANSFORMED = ["augment=strong", "seed=3"]
-NOTHING_HELD_OUT = ["data.val_fraction=0", "scheduler=none", "callbacks.early_stopping=null"]
+UNWATCHED = ["scheduler=none", "callbacks.early_stopping=null"]
 
 
 def classifier(*layers):
@@ -34,18 +44,22 @@ def batches(*sizes):
     ]
 
 
-def weights(folder):
-    tensors = torch.load(Path(folder, "checkpoints/best.ckpt"), weights_only=True)
-    measured = {name: tensors.pop(name) for name in [*tensors] if "running" in name}
-    learned = {name: tensor for name, tensor in tensors.items() if "num_batches" not in name}
-    return learned, measured
+def interrupted(batches):
+    yield from batches
+    raise KeyboardInterrupt
+
+
+def last_weights(folder):
+    """The network's weights after the last step."""
+    state = torch.load(Path(folder, "checkpoints/last.ckpt"), weights_only=True)["state_dict"]
+    return {name: tensor for name, tensor in state.items() if name.startswith("network.")}
 
 
 def measured_anew(folder, **data):
     """The statistics of a run's kept weights over the tiny drawn data of the fixture `train`."""
     module = EmotionClassifier(load_network(Path(folder, "model")))
     faces = FaceDataModule(lambda: drawn(140, seed=3), batch_size=16, **data)
-    measure_batch_norm(module, spread_batches(faces, 2048))
+    measure_batch_norm(module, faces.spread_batches(2048))
     return {name: value for name, value in module.network.state_dict().items() if "running" in name}
 
 
@@ -80,77 +94,82 @@ def test_they_are_of_a_network_that_drops_nothing_and_stays_as_it_was():
     assert not any(part.training for part in without.modules())
 
 
-def test_no_batch_is_of_neighbours_in_a_store_that_is_sorted_by_class():
-    data = FaceDataModule(lambda: make_store(32, splits=("training",)), None, 28, val_fraction=0)
-    for batch in spread_batches(data, n_images=120):
-        assert torch.equal(batch.labels.bincount(), torch.full((7,), 4))
-        assert batch.images.shape == (28, 1, 48, 48)
+def test_they_may_not_be_measured_to_the_end_and_all_else_stays_as_it_was():
+    module = classifier({"conv": 3, "batch_norm": True}, "flatten")
+    module.network.eval()  # as one does whose network is not to learn
+    with pytest.raises(KeyboardInterrupt):
+        measure_batch_norm(module, interrupted(batches(8)))
+    assert module.training
+    assert not any(part.training for part in module.network.modules())
+    assert None not in [part.momentum for part in module.modules() if hasattr(part, "momentum")]
 
 
-@pytest.mark.parametrize(("n_images", "sizes"), [(2, [16]), (47, [16] * 2), (9999, [16] * 3)])
-def test_whole_batches_are_looked_at_and_one_at_least(n_images, sizes):
-    data = FaceDataModule(lambda: make_store(7, splits=("training",)), None, 16, val_fraction=0)
-    assert [len(batch.labels) for batch in spread_batches(data, n_images)] == sizes
+@pytest.mark.parametrize("held_out", [[], ["data.val_fraction=0"]], ids=["validated", "not"])
+def test_the_training_stays_as_it_was(finished, held_out):
+    finished("running", *TRANSFORMED, *UNWATCHED, *held_out)
+    finished("precise", *TRANSFORMED, PRECISE, *UNWATCHED, *held_out)
+    running, precise = (last_weights(folder) for folder in ("running", "precise"))
+    learned = [name for name in running if "running" not in name and "num_batches" not in name]
+    assert learned
+    for name in learned:
+        assert torch.equal(running[name], precise[name])
 
 
-def test_fewer_images_than_a_batch_are_one_batch():
-    data = FaceDataModule(lambda: make_store(1, splits=("training",)), None, 64, val_fraction=0)
-    assert [len(batch.labels) for batch in spread_batches(data, 2048)] == [7]
-
-
-def test_the_training_stays_as_it_was_and_the_statistics_are_of_images_as_they_are(train):
-    for folder, chosen in (("running", []), ("precise", [PRECISE])):
-        status, _, err = train(*TRANSFORMED, *chosen, *NOTHING_HELD_OUT, f"hydra.run.dir={folder}")
-        assert status == 0, err
-    (learned, running), (learned_too, precise) = weights("running"), weights("precise")
-    for name, tensor in learned.items():
-        assert torch.equal(tensor, learned_too[name])
-    expected = measured_anew("precise", val_fraction=0)
+@pytest.mark.parametrize("held_out", [[], ["data.val_fraction=0"]], ids=["validated", "not"])
+@pytest.mark.parametrize("chosen", [[PRECISE], AVERAGED, REVERSED], ids=" ".join)
+def test_the_statistics_that_are_kept_are_of_untransformed_images(finished, chosen, held_out):
+    finished("run", *TRANSFORMED, *chosen, *UNWATCHED, *held_out)
+    kept = torch.load("run/checkpoints/best.ckpt", weights_only=True)
+    expected = measured_anew("run", **({"val_fraction": 0} if held_out else {}))
     for name, tensor in expected.items():
-        torch.testing.assert_close(precise[name], tensor)
-        assert not torch.allclose(running[name], tensor, rtol=1e-3)
+        torch.testing.assert_close(kept[name], tensor)
 
 
-@pytest.mark.parametrize(
-    "chosen", [[PRECISE], ["callbacks=ema", ADDED, "callbacks.ema.decay=0.5"]], ids=" ".join
-)
-def test_what_is_kept_is_what_was_judged(train, chosen):
-    status, _, err = train(*TRANSFORMED, *chosen, "hydra.run.dir=run")
-    assert status == 0, err
-    for name, tensor in measured_anew("run").items():
-        torch.testing.assert_close(weights("run")[1][name], tensor)
+def test_what_is_kept_is_what_was_validated(finished):
+    finished("run", *TRANSFORMED, PRECISE, *UNWATCHED)
+    metrics = json.loads(Path("run/metrics.json").read_text())
+    with Path("run/history.csv").open(newline="") as file:
+        best = list(csv.DictReader(file))[int(metrics["best_epoch"]) - 1]
+    assert float(best["val/loss"]) == pytest.approx(metrics["val/loss"], rel=1e-4)
 
 
-def test_averaged_weights_are_measured_where_nothing_is_held_out(train):
-    chosen = ["callbacks=ema", ADDED, "callbacks.ema.decay=0.5", *NOTHING_HELD_OUT]
-    status, _, err = train(*TRANSFORMED, *chosen, "hydra.run.dir=run")
-    assert status == 0, err
-    for name, tensor in measured_anew("run", val_fraction=0).items():
-        torch.testing.assert_close(weights("run")[1][name], tensor)
+def test_a_network_that_is_only_validated_keeps_its_statistics(tmp_path):
+    module = classifier({"conv": 3, "batch_norm": True}, "flatten")
+    before = [buffer.clone() for buffer in module.network.buffers()]
+    data = FaceDataModule(lambda: make_store(10), batch_size=16)
+    make_trainer(tmp_path, "cpu", callbacks=[PreciseBatchNorm()]).validate(
+        module, datamodule=data, verbose=False
+    )
+    assert all(map(torch.equal, module.network.buffers(), before))
 
 
 @pytest.mark.parametrize(
     ("chosen", "said"),
     [
-        ([PRECISE, "model.layers=[flatten,{dense: 4}]"], "the network has no batch normalisation"),
-        ([PRECISE, "callbacks.precise_batch_norm.images=1"], "precise_batch_norm.images must be"),
         (
-            [
-                PRECISE,
-                "+callbacks.ema._target_=ferlab.learning.averaging.AveragedWeights",
-                "+callbacks.ema.decay=0.9",
-            ],
-            "must come after what averages the weights",
+            [PRECISE, "model.layers=[flatten,{dense: 4}]"],
+            "the network has no batch normalisation to measure; add callbacks.precise_batch_norm",
         ),
+        ([PRECISE, "callbacks.precise_batch_norm.images=1"], "precise_batch_norm.images must be"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(train, chosen, said):
-    status, _, err = train(*chosen, "hydra.run.dir=run")
+def test_what_cannot_be_is_refused_in_one_line_before_any_image_is_read(train, chosen, said):
+    status, out, err = train(*chosen, "hydra.run.dir=run")
     assert status == 1
     assert said in err
     assert len(err.splitlines()) == 1
+    assert "data:" not in out
 
 
 @pytest.mark.parametrize("images", [1, 0, -5, 2.5, "many", None])
 def test_a_number_of_images_that_cannot_be_is_refused(images):
     assert "callbacks.precise_batch_norm.images" in mistake_of(PreciseBatchNorm, images)
+
+
+def test_weights_that_are_averaged_after_they_are_measured_are_refused(tmp_path):
+    layers = [{"conv": 3, "batch_norm": True}, "flatten"]
+    module = EmotionClassifier(build_network(parse_network(layers)), torch.optim.SGD)
+    data = FaceDataModule(lambda: make_store(10), batch_size=16)
+    trainer = make_trainer(tmp_path, "cpu", callbacks=[PreciseBatchNorm(), AveragedWeights(0.9)])
+    mistake = mistake_of(lambda: trainer.fit(module, datamodule=data))
+    assert "must come after the callback that averages weights" in mistake

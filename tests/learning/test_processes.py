@@ -93,17 +93,23 @@ def test_a_sweep_under_torchrun_is_refused(monkeypatch, capsys):
     assert "a sweep cannot run under torchrun" in capsys.readouterr().err
 
 
+def first_of(n_processes):
+    on_cpu = SimpleNamespace(root_device=torch.device("cpu"))
+    return SimpleNamespace(global_rank=0, world_size=n_processes, strategy=on_cpu)
+
+
 def test_each_of_several_processes_needs_two_images_to_normalise():
     data = FaceDataModule(lambda: make_store(), batch_size=4)
-    for n_processes in (2, 4):
-        data.trainer = SimpleNamespace(
-            global_rank=0,
-            world_size=n_processes,
-            strategy=SimpleNamespace(root_device=torch.device("cpu")),
-        )
-        if n_processes == 2:
-            assert data.train_dataloader()
+    data.trainer = first_of(2)
+    assert data.train_dataloader()
+    data.trainer = first_of(4)
     assert "make it a multiple, of at least two images each" in mistake_of(data.train_dataloader)
+
+
+def test_each_of_several_processes_measures_statistics_in_batches_of_its_own_size():
+    data = FaceDataModule(lambda: make_store(), batch_size=4, val_fraction=0)
+    data.trainer = first_of(2)
+    assert [len(batch.labels) for batch in data.spread_batches(9)] == [2, 2, 2, 2]
 
 
 def test_what_srun_starts_several_times_is_refused(train, monkeypatch):

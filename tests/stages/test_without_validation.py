@@ -15,6 +15,7 @@ from interruptions import at_batch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ferlab.cli import main
+from ferlab.learning import normalisation
 from ferlab.learning.classifier import EmotionClassifier
 
 ALL = ["data.val_fraction=0", "scheduler=one_cycle", "callbacks.early_stopping=null"]
@@ -115,6 +116,17 @@ def test_weights_that_are_no_numbers_are_not_kept(train, monkeypatch):
     status, _, err = train(*ALL, "hydra.run.dir=run")
     assert status == 1
     assert "a weight is not a finite number after batch 7 of epoch 3" in err
+    assert not Path("run/checkpoints/best.ckpt").exists()
+
+
+def test_statistics_that_are_no_numbers_are_not_kept(train, monkeypatch):
+    def spoil(module, batches):
+        next(module.network.buffers())[0] = torch.nan
+
+    monkeypatch.setattr(normalisation, "measure_batch_norm", spoil)
+    status, _, err = train(*ALL, "callbacks=precise_batch_norm", "hydra.run.dir=run")
+    assert status == 1
+    assert "a weight is not a finite number" in err
     assert not Path("run/checkpoints/best.ckpt").exists()
 
 

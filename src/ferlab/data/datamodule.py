@@ -198,6 +198,22 @@ class FaceDataModule(L.LightningDataModule):
         size = self.eval_batch_size if size is None else size
         return EvalBatches(self._images(), labels, rows, size, self._device)
 
+    def spread_batches(self, n_images: int) -> EvalBatches:
+        """Return training images as they are, each batch evenly spread over the store.
+
+        Batches are of the training's size, so they take no more memory than its own; of several
+        processes each gets the same ones.
+
+        Args:
+            n_images: how many, at most, in whole batches; one batch at least.
+        """
+        rows = self.judged_rows("train")
+        size = min(self.batch_size // self._share[1], len(rows))
+        n_batches = max(1, min(n_images, len(rows)) // size)
+        spread = np.linspace(0, len(rows) - 1, n_batches * size).round().astype(np.int64)
+        # A store may be sorted by class: no batch is of neighbours.
+        return self.batches_of(rows[spread.reshape(size, n_batches).T.ravel()], size)
+
     @property
     def _device(self) -> torch.device:
         return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")

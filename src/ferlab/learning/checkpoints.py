@@ -139,7 +139,8 @@ class Checkpoints(Callback):
         self._has_ended = True
         if not trainer.enable_validation:
             assert isinstance(pl_module, EmotionClassifier)
-            self._weights.take(pl_module)  # averaged ones are in the network by now
+            self._divergence.check(trainer)  # of what averages and measures has made of them
+            self._weights.take(pl_module)
         self._write_best(trainer)
         self._write(trainer)
         self._previous.unlink(missing_ok=True)

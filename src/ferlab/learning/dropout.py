@@ -19,23 +19,27 @@ class CurriculumDropout(Callback):
     Args:
         pace: how soon, > 0; with the paper's 10, 63 % of each probability after a tenth of the
             epochs and 99 % after a half.
-
-    Raises:
-        FerlabError: when the training starts, of a network without dropout.
     """
 
     def __init__(self, pace: float) -> None:
         self._pace = check_number("callbacks.curriculum_dropout.pace", pace, above=0)
         self._final: dict[nn.Dropout, float] = {}
 
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        dropouts = [module for module in pl_module.modules() if isinstance(module, nn.Dropout)]
-        self._final = {dropout: dropout.p for dropout in dropouts if dropout.p > 0}
-        if not self._final:
+    def check(self, network: nn.Module) -> None:
+        """Make sure that the network has something that can grow.
+
+        Raises:
+            FerlabError: it has no dropout.
+        """
+        if not _dropouts(network):
             raise FerlabError(
-                "callbacks.curriculum_dropout: the network has no dropout that could grow; leave "
-                "it out, or give a layer of model.layers one"
+                "the network has no dropout that could grow; add "
+                "callbacks.curriculum_dropout=null, or give a layer of model.layers a dropout"
             )
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.check(pl_module)
+        self._final = _dropouts(pl_module)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._grow(trainer)  # an epoch that is gone on with does not start
@@ -52,3 +56,9 @@ class CurriculumDropout(Callback):
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         for dropout, final in self._final.items():
             dropout.p = final
+
+
+def _dropouts(module: nn.Module) -> dict[nn.Dropout, float]:
+    """Return each dropout of the module that drops anything, with its probability."""
+    dropouts = [part for part in module.modules() if isinstance(part, nn.Dropout)]
+    return {dropout: dropout.p for dropout in dropouts if dropout.p > 0}

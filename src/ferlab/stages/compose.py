@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks import Callback, EarlyStopping, WeightAveraging
 from omegaconf import DictConfig
+from torch import nn
 
 from ferlab.augment.targeted import TargetedAugmentation
 from ferlab.augment.transforms import make_transforms
@@ -15,7 +16,9 @@ from ferlab.data.datamodule import FaceDataModule
 from ferlab.data.store import ImageStore
 from ferlab.instantiate import instantiate, plain
 from ferlab.learning.classifier import EmotionClassifier
+from ferlab.learning.dropout import CurriculumDropout
 from ferlab.learning.metrics import MONITORS
+from ferlab.learning.normalisation import PreciseBatchNorm
 from ferlab.learning.schedules import Plateau
 from ferlab.learning.trainer import make_trainer
 from ferlab.networks.build import build_network
@@ -76,19 +79,24 @@ def make_data(
 
 
 def make_configured_trainer(
-    config: DictConfig, folder: Path, first: Sequence[Callback], last: Sequence[Callback]
+    config: DictConfig,
+    network: nn.Module,
+    folder: Path,
+    first: Sequence[Callback],
+    last: Sequence[Callback],
 ) -> L.Trainer:
     """Return the trainer of the groups trainer and callbacks, its logger left out.
 
     Args:
         config: the stage's.
+        network: what will be trained.
         folder: the run's.
         first: called before the configured callbacks.
         last: called after them.
 
     Raises:
         FerlabError: as of `make_trainer`, or gradients cannot be clipped, or there is no validation
-            to stop by.
+            to stop by, or the network has not what a callback acts on.
     """
     if (
         config.trainer.precision == "16-mixed"
@@ -111,6 +119,10 @@ def make_configured_trainer(
                 f"callbacks.{name} watches the validation, and data.val_fraction=0 leaves none; "
                 f"add callbacks.{name}=null and settle trainer.max_epochs beforehand"
             )
+        if isinstance(callback, CurriculumDropout | PreciseBatchNorm):
+            callback.check(network)
+    # Statistics are measured of the averaged weights, whichever was named first.
+    ordered = sorted(configured.values(), key=lambda one: not isinstance(one, WeightAveraging))
     return make_trainer(
         folder,
         accelerator=config.trainer.accelerator,
@@ -121,7 +133,7 @@ def make_configured_trainer(
         compile=config.trainer.compile,
         validate=validates(config),
         progress_bar=config.trainer.progress_bar,
-        callbacks=[*first, *configured.values(), *last],
+        callbacks=[*first, *ordered, *last],
     )
 
 

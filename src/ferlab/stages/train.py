@@ -82,7 +82,9 @@ def train(config: DictConfig, folder: RunFolder) -> float | None:
         folder.last_checkpoint, folder.best_checkpoint, best, divergence, config.checkpoint.every
     )
     callbacks = [divergence, history, best, Pictures()]
-    trainer = make_configured_trainer(config, folder.path, callbacks, [checkpoints])
+    trainer = make_configured_trainer(
+        config, classifier.network, folder.path, callbacks, [checkpoints]
+    )
     make_logger = config.logger and instantiate(config.logger, "logger")
     if make_logger is not None and "confusion_every" in config.logger:
         check_integer("logger.confusion_every", config.logger.confusion_every, at_least=1)

@@ -75,7 +75,7 @@ def tune(config: DictConfig, folder: RunFolder) -> float:
     classifier = make_classifier(config)
     teachers = Teachers(config, folder)
     data = make_data(config, classifier.network.input_size)
-    trainer = make_configured_trainer(config, folder.path, [], [])
+    trainer = make_configured_trainer(config, classifier.network, folder.path, [], [])
     log.info("device  %s, precision %s", describe_device(trainer), trainer.precision)
     teachers.check_data(data)
     folder.open(
@@ -133,7 +133,9 @@ class _Objective:
         classifier = make_classifier(config)
         data = make_data(config, classifier.network.input_size, self._store)
         report = EpochReport(trial, config.monitor)
-        trainer = make_configured_trainer(config, self._folder.path, [], [report, self._stop])
+        trainer = make_configured_trainer(
+            config, classifier.network, self._folder.path, [], [report, self._stop]
+        )
         classifier.loss.balance(data.epoch_class_counts())
         self._teachers.label(data, config)
         trainer.fit(classifier, datamodule=data)
