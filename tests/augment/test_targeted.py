@@ -137,3 +137,36 @@ def test_a_mistake_is_refused_in_one_line_by_name(options, said):
 
 def test_a_class_with_nothing_to_add_needs_no_transforms():
     assert TargetedAugmentation(None, {"sad": 0}).n_extra == 0
+
+
+@pytest.mark.parametrize(
+    ("refine", "n_epochs", "refined"),
+    [(0.0, 4, []), (0.25, 4, [3]), (0.15, 70, [*range(60, 70)]), (1.0, 3, [0, 1, 2]), (0.2, 1, [])],
+)
+def test_the_last_share_of_the_epochs_is_refined(refine, n_epochs, refined):
+    augmentation = TargetedAugmentation(SHAKE, {"sad": 5}, "all", mixup=0.4, refine=refine)
+    epochs = [augmentation.of_epoch(epoch, n_epochs) for epoch in range(n_epochs)]
+    assert [epoch for epoch, plan in enumerate(epochs) if plan is not augmentation] == refined
+    for epoch in (0, 1, 10**6):
+        assert augmentation.of_epoch(epoch, -1) is augmentation
+
+
+@pytest.mark.parametrize("flip", [0.0, 0.3])
+def test_refined_plans_flip_as_before_and_do_nothing_else(flip):
+    strong = RandomTransforms(rotation=10, flip=flip, zoom=0.2, contrast=0.3, erasing=0.5)
+    augmentation = TargetedAugmentation(strong, {"sad": 5}, "all", True, mixup=0.4, refine=0.1)
+    refined = augmentation.refined()
+    assert refined.transforms == RandomTransforms(flip=flip)
+    assert (refined.extra, refined.apply_to, refined.frozen) == ({"sad": 5}, "all", True)
+    assert refined.mixup == 0
+    assert_equal(refined.plan(LABELS, 3, 2), augmentation.plan(LABELS, 3, 2))
+
+
+def test_what_transforms_nothing_is_refined_to_nothing():
+    assert TargetedAugmentation(refine=1.0).of_epoch(0, 1).transforms is None
+
+
+@pytest.mark.parametrize("refine", [-0.1, 1.1, "0.1", None, True])
+def test_a_wrong_share_of_refined_epochs_is_refused(refine):
+    with pytest.raises(FerlabError, match=r"^augment\.refine must be a number >= 0 and <= 1"):
+        TargetedAugmentation(refine=refine)

@@ -254,6 +254,21 @@ def test_mixup_blends_rows_of_the_batch_and_their_labels():
     assert any(not torch.equal(b.images, a.images) for b, a in zip(plain, mixed, strict=True))
 
 
+def test_refined_epochs_hold_the_images_as_they_are_or_mirrored():
+    plan = {"extra": {"fear": 7}, "apply_to": "all", "mixup": 0.4, "refine": 0.5}
+    both = RandomTransforms(rotation=20, brightness=0.2, flip=0.5)
+    batches = train_batches(5, transforms=both, given={"n_epochs": 4}, **plan)
+    originals = Counter(STORE.images[row].tobytes() for row in ROWS)
+    mirrors = {STORE.images[row][..., ::-1].tobytes() for row in ROWS}
+    for refined in (False, False, True, True):
+        epoch = list(batches)
+        images = images_of(epoch)
+        as_they_are, mirrored = images.keys() & originals.keys(), images.keys() & mirrors
+        assert as_they_are | mirrored == (images.keys() if refined else set())
+        assert bool(as_they_are and mirrored) == refined
+        assert all((batch.labels.ndim == 1) == refined for batch in epoch)
+
+
 @pytest.mark.parametrize("size", [40, 43])
 @pytest.mark.parametrize("frozen", [True, False])
 def test_what_is_not_transformed_is_seen_as_when_it_is_judged(frozen, size):
@@ -291,7 +306,13 @@ def test_transforms_leave_the_store_as_it_was():
 # resuming
 
 N_BATCHES = 15  # three epochs
-AUGMENTED = {"batch_size": 6, "extra": {"fear": 4}, "transforms": SHAKE}
+AUGMENTED = {
+    "batch_size": 6,
+    "extra": {"fear": 4},
+    "transforms": SHAKE,
+    "refine": 1 / 3,
+    "given": {"n_epochs": 3},
+}
 
 
 @pytest.fixture(scope="module")

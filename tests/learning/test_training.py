@@ -9,6 +9,7 @@ import torch
 from omegaconf import OmegaConf
 
 from ferlab.emotions import EMOTIONS
+from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.losses import CrossEntropy
 from ferlab.networks.build import build_network
 from ferlab.networks.files import load_network
@@ -87,6 +88,32 @@ def test_mixup_trains_on_shares_of_the_classes_and_repeats_itself(train, monkeyp
     shares = torch.cat(seen)  # (N, 7)
     torch.testing.assert_close(shares.sum(dim=1), torch.ones(len(shares)))
     assert (shares.amax(dim=1) < 0.99).float().mean() > 0.3
+
+
+def test_a_training_is_refined_in_its_last_epochs(train, monkeypatch):
+    erasing = "{rotation: 0, flip: 0, zoom: 0, translation: 0, erasing: 1, erasing_area: 1}"
+    seen = []
+    forward = EmotionClassifier.forward
+
+    def watching(classifier, images):
+        if classifier.training:
+            seen[-1].append(bool((images == 0).flatten(1).float().mean(dim=1).min() > 0.01))
+        return forward(classifier, images)
+
+    def begin(classifier):
+        seen.append([])
+
+    monkeypatch.setattr(EmotionClassifier, "forward", watching)
+    monkeypatch.setattr(EmotionClassifier, "on_train_epoch_start", begin)
+    status, _, err = train(
+        "hydra.run.dir=run",
+        "trainer.max_epochs=3",
+        "augment=standard",
+        f"++augment.transforms={erasing}",
+        "augment.refine=0.34",
+    )
+    assert status == 0, err
+    assert [set(epoch) for epoch in seen] == [{True}, {True}, {False}]
 
 
 @pytest.mark.parametrize(

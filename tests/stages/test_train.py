@@ -273,6 +273,7 @@ def test_sgd_trains_too(train):
             "scheduler cannot be empty; scheduler is one of cosine, none, one_cycle, plateau",
         ),
         ("optimizer.lr=inf", "optimizer.lr must be a number > 0; got inf"),
+        ("augment.refine=10", "augment.refine must be a number >= 0 and <= 1; got 10"),
         ("augment.mixup=1e300", "augment.mixup must be a number >= 0 and <= 100; got 1e+300"),
         (
             "optimizer=sgd optimizer.momentum=1.5",

@@ -46,6 +46,8 @@ class TargetedAugmentation:
             had been made once and stored (the report's way); False draws anew.
         mixup: alpha of the Beta distribution that blends each image with another of its batch,
             see `plan_mixup`, in [0, 100]; 0 blends none.
+        refine: share of the epochs, the last ones, in which images are flipped and no more, in
+            [0, 1]; see `refined`.
 
     Raises:
         FerlabError: an unknown class, a negative count, extra images without transforms.
@@ -58,6 +60,7 @@ class TargetedAugmentation:
         apply_to: str = "extra",
         frozen: bool = False,
         mixup: float = 0.0,
+        refine: float = 0.0,
     ) -> None:
         self.transforms = transforms
         if not isinstance(extra, Mapping | None):
@@ -66,6 +69,7 @@ class TargetedAugmentation:
         self.apply_to = check_choice("augment.apply_to", apply_to, ("extra", "all"))
         self.frozen = check_boolean("augment.frozen", frozen)
         self.mixup = check_number("augment.mixup", mixup, at_least=0, at_most=100)
+        self.refine = check_number("augment.refine", refine, at_least=0, at_most=1)
         for emotion, count in self.extra.items():
             if emotion not in EMOTIONS:
                 raise FerlabError(
@@ -83,6 +87,21 @@ class TargetedAugmentation:
     def n_extra(self) -> int:
         """Rows added to each epoch."""
         return sum(self.extra.values())
+
+    def of_epoch(self, epoch: int, n_epochs: int) -> "TargetedAugmentation":
+        """Return what an epoch, from 0, of `n_epochs` does; -1 is without an end to refine for."""
+        ends = 0 < n_epochs - epoch <= round(self.refine * n_epochs)
+        return self.refined() if ends else self
+
+    def refined(self) -> "TargetedAugmentation":
+        """Return the same plan with flips alone, as likely as before, and no mixup.
+
+        He et al. 2019, "Data Augmentation Revisited": a training that ends without strong
+        transforms ends on images like those that the network will meet. Where it sees crops, these
+        remain random.
+        """
+        flips = self.transforms and RandomTransforms(flip=self.transforms.flip)
+        return TargetedAugmentation(flips, self.extra, self.apply_to, self.frozen)
 
     def plan(self, labels: Tensor, seed: int, epoch: int) -> EpochPlan:
         """Return the rows of one epoch: a function of (labels, seed, epoch) and nothing else.

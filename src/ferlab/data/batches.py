@@ -79,6 +79,7 @@ class TrainBatches:
             others; None gives whole images.
         soft_labels: float32 (N, 7), the shares of the classes that the training images are given
             in place of their labels; None leaves them their labels.
+        n_epochs: of the training, of which the last may be refined; -1 where there is no end.
         share: (i, n) yields the i-th of n equal parts of each batch, for one of n processes; n
             divides the batch size.
     """
@@ -94,6 +95,7 @@ class TrainBatches:
         device: torch.device,
         crop: int | None = None,
         soft_labels: Tensor | None = None,
+        n_epochs: int = -1,
         share: tuple[int, int] = (0, 1),
     ) -> None:
         self._images = images
@@ -103,6 +105,7 @@ class TrainBatches:
         self._row_labels = labels.cpu()[self._rows]
         self._targets = self._row_labels if soft_labels is None else soft_labels
         self._augmentation = augmentation
+        self._n_epochs = n_epochs
         self._seed = seed
         self._device = device
         self.n_rows = len(rows) + augmentation.n_extra
@@ -116,7 +119,8 @@ class TrainBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         epoch = self._epoch
-        plan = self._augmentation.plan(self._row_labels, self._seed, epoch)
+        augmentation = self._augmentation.of_epoch(epoch, self._n_epochs)
+        plan = augmentation.plan(self._row_labels, self._seed, epoch)
         generator = torch.Generator().manual_seed(mix_seed(self._seed, epoch, 1))
         order = torch.randperm(self.n_rows, generator=generator)
         order = order[: len(self) * self.batch_size].view(len(self), self.batch_size)
@@ -129,7 +133,7 @@ class TrainBatches:
         source = self._rows[plan.source][order].to(self._images.device, non_blocking=True)
         labels = self._targets[plan.source][order].to(self._device, non_blocking=True)
         draws = plan.draws[order].to(self._device, non_blocking=True)
-        if alpha := self._augmentation.mixup:
+        if alpha := augmentation.mixup:
             mixup = plan_mixup(alpha, (len(self), self.batch_size), self._seed, epoch)
             partner = mixup.partner.to(self._device, non_blocking=True)
             weight = mixup.share.to(self._device, non_blocking=True)
@@ -141,7 +145,7 @@ class TrainBatches:
                 self._epoch, self._next_batch = epoch + 1, 0
             images = to_float(gather(self._images, source[index], self._device))
             if count := n_transformed[index]:
-                transforms = self._augmentation.transforms
+                transforms = augmentation.transforms
                 assert transforms is not None  # the plan marks no row otherwise
                 images[:count] = transforms(images[:count], draws[index, :count])
             if self._crop is not None:

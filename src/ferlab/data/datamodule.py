@@ -178,6 +178,7 @@ class FaceDataModule(L.LightningDataModule):
             self._device,
             self.crop,
             self.soft_labels,
+            n_epochs=(self.trainer.max_epochs or -1) if self.trainer else -1,
             share=(rank, n_processes),
         )
 

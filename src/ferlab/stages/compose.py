@@ -143,7 +143,7 @@ def make_augmentation(augment: Mapping[str, Any]) -> TargetedAugmentation:
     Raises:
         FerlabError: an unknown key, or a value out of range.
     """
-    known = ("extra", "apply_to", "frozen", "transforms", "mixup", "test_time")
+    known = ("extra", "apply_to", "frozen", "transforms", "mixup", "refine", "test_time")
     check_keys("augment", augment, known)
     plan = {key: value for key, value in augment.items() if key not in ("transforms", "test_time")}
     transforms = augment.get("transforms")

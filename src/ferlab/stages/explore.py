@@ -147,6 +147,9 @@ def _augmentation(
         parts += _transforms(plan.transforms, face, folder, seed)
     if plan.mixup:
         parts.append(page.paragraph(f"Mixup blends each image with another, alpha {plan.mixup}."))
+    if plan.refine:
+        share = f"the last {plan.refine:.0%} of the epochs"
+        parts.append(page.paragraph(f"In {share} images are flipped and no more is done to them."))
     return page.section("Augmentation", *parts)
 
 
