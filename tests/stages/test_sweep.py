@@ -257,6 +257,12 @@ def test_a_plain_name_stays_as_it_is():
 def test_stages_that_have_nothing_to_compare_refuse_a_sweep(stage, capsys):
     assert main([stage, "-m", "seed=1,2"]) == 1
     assert f"{stage} cannot be swept with -m" in capsys.readouterr().err
+    assert main([stage, "seed=1,2"]) == 1
+    error = capsys.readouterr().err
+    assert error == (
+        f"ferlab: seed=1,2 has several values; start {stage} once with each, "
+        "or write a list as key=[…]\n"
+    )
 
 
 def start(*overrides: str) -> subprocess.Popen[str]:

@@ -1,4 +1,4 @@
-"""How a stage starts and ends: configuration, console, run folder, and mistakes in one line."""
+"""How a stage starts and ends: configuration, run folder, and mistakes in one line."""
 
 import contextlib
 import gc
@@ -8,9 +8,6 @@ import os
 import re
 import shlex
 import sys
-import textwrap
-import threading
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,14 +19,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
-from tqdm import tqdm
 
 from ferlab.checks import FerlabError, Interrupted, printable
 from ferlab.files import write_text
 from ferlab.instantiate import conf_folder
 from ferlab.learning.memory import is_out_of_memory
-from ferlab.learning.processes import from_first, is_distributed, is_first
+from ferlab.learning.processes import from_first, is_distributed
 from ferlab.runs import RunFolder
+from ferlab.stages.console import show_log_on_console
 from ferlab.stages.known import check_known, unknown_key
 from ferlab.stages.sweep import REMEDY, conclude, is_sweep, plan
 
@@ -62,7 +59,7 @@ def run_stage(
         arguments: overrides as on the command line, Hydra's own flags among them.
         sweeps: whether `-m` makes sense.
     """
-    _show_log_on_console()
+    show_log_on_console()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and the wording is ours
     command = sys.argv
     program = command[0]
@@ -73,7 +70,7 @@ def run_stage(
             raise FerlabError(f"{name} cannot run under torchrun; start it by itself")
         if not is_sweep(arguments):
             raised: list[Exception] = []
-            with _composing(name):
+            with _composing(name, sweeps):
                 _run_hydra(name, partial(_run, name, task, start, raised), arguments)
             if raised:
                 raise raised[0]
@@ -82,7 +79,7 @@ def run_stage(
             raise FerlabError("a sweep cannot run under torchrun; start each job by itself")
         if not sweeps:
             raise FerlabError(f"{name} cannot be swept with -m; start it once per value")
-        with _composing(name):
+        with _composing(name, sweeps):
             sweep = plan(name, arguments)
         _check_arguments(sweep.arguments)  # with what the configuration sweeps
         again = shlex.join([*start, *arguments])
@@ -105,13 +102,18 @@ def run_stage(
 
 
 @contextlib.contextmanager
-def _composing(stage: str) -> Iterator[None]:
-    """Put into words what Hydra makes of an override that it did not foresee, or has no key for."""
+def _composing(stage: str, sweeps: bool) -> Iterator[None]:
+    """Put into words what Hydra makes of an override that it cannot apply."""
     try:
         yield
     except ConfigCompositionException as error:
         if unknown := _UNKNOWN_KEY.match(str(error)):
             raise FerlabError(unknown_key(stage, unknown[1])) from error
+        if several := _SEVERAL_VALUES.match(str(error)):
+            once = "add -m to run once with each" if sweeps else f"start {stage} once with each"
+            raise FerlabError(
+                f"{several[1]} has several values; {once}, or write a list as key=[…]"
+            ) from error
         raise
     except MISTAKES:
         raise
@@ -164,7 +166,7 @@ def _run_in_sweep(
     """Run the task in Hydra's folder; leave there, in one line, why it failed where it did."""
     number = HydraConfig.get().job.num
     in_parallel = mp.parent_process() is not None
-    _show_log_on_console(f"[{jobs[number]}] " if in_parallel else "")
+    show_log_on_console(f"[{jobs[number]}] " if in_parallel else "")
     log.info("\njob %d of %d: %s", number + 1, len(jobs), jobs[number])
     try:
         with RunFolder(Path(HydraConfig.get().runtime.output_dir), name, REMEDY) as folder:
@@ -256,50 +258,6 @@ def _words(error: Exception) -> str:
     if isinstance(error, OSError):
         what = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
         return f"{what}; what was finished before is kept"
-    if several := _SEVERAL_VALUES.match(str(error)):
-        return (
-            f"{several[1]} has several values; add -m to run once with each, or write a list as "
-            "key=[…]"
-        )
     lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
     worded = "; ".join(lines[:2])
     return worded if isinstance(error, MISTAKES) else f"{type(error).__name__}: {worded}"
-
-
-def _failed_in_thread(failure: threading.ExceptHookArgs) -> None:
-    """Show the traceback, but of a full disk: TensorBoard's writer says that to its caller too."""
-    if not issubclass(failure.exc_type, OSError):
-        threading.__excepthook__(failure)
-
-
-class _Console(logging.Handler):
-    """Writes messages to standard output, above a progress bar where one is shown.
-
-    Args:
-        prefix: begins each line.
-    """
-
-    def __init__(self, prefix: str) -> None:
-        super().__init__()
-        self._prefix = prefix
-
-    def emit(self, record: logging.LogRecord) -> None:
-        # A reader that has gone away, or cannot show a character, must not end a training.
-        with contextlib.suppress(OSError, ValueError):
-            tqdm.write(textwrap.indent(self.format(record), self._prefix), file=sys.stdout)
-            sys.stdout.flush()
-
-
-def _show_log_on_console(prefix: str = "") -> None:
-    console = _Console(prefix)
-    console.setFormatter(logging.Formatter("%(message)s"))
-    logger = logging.getLogger("ferlab")
-    logger.handlers = [console if is_first() else logging.NullHandler()]
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    # Lightning announces devices that are not used and restored checkpoints; ours say the rest.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    threading.excepthook = _failed_in_thread
-    warnings.filterwarnings("ignore", module="lightning", message=".*LeafSpec.*")
-    warnings.filterwarnings("ignore", message=".*even kernel lengths.*")  # fernet's are 4×4
-    warnings.filterwarnings("ignore", message="Experiment logs directory")  # of logger=csv
