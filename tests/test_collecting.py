@@ -112,13 +112,14 @@ def test_details_are_the_settings_that_tell_namesakes_apart():
 def test_what_an_early_version_did_not_record_is_no_difference(run):
     early = write_run(Path("outputs/early"), "F")
     config = yaml.safe_load((early / "config.yaml").read_text())
-    del config["loss"]
+    del config["loss"], config["augment"]["refine"]
     (early / "config.yaml").write_text(yaml.safe_dump(config))
     metrics = json.loads((early / "metrics.json").read_text())
     kept = {key: value for key, value in metrics.items() if not key.endswith("/images")}
     (early / "metrics.json").write_text(json.dumps(kept))
     entry = collected()["outputs/early"]
     assert entry.details == ""
+    assert entry.augmentation == "report"
     assert {name: score.images for name, score in entry.scores.items()} == {
         "train": None,
         "val": 70,

@@ -113,17 +113,21 @@ class RunFolder:
         return metrics
 
     def recorded_config(self) -> dict[str, Any]:
-        """Return the configuration that was run here.
+        """Return the configuration that was run here, with the keys that its version had not.
 
         Raises:
             FerlabError: there is none, or it is damaged.
         """
         try:
-            return read_yaml(self.config)
+            config = read_yaml(self.config)
         except FileNotFoundError as error:
             raise FerlabError(
                 f"{self.path} has no config.yaml; name the folder of a run"
             ) from error
+        augment = config.get("augment")
+        if isinstance(augment, dict) and "transforms" in augment:  # evaluate's has none
+            augment.setdefault("refine", 0.0)
+        return config
 
     def recorded_environment(self) -> dict[str, Any]:
         """Return what `environment.json` holds; empty where there is none.

@@ -21,7 +21,11 @@ from ferlab.data.datamodule import FaceDataModule
 from ferlab.learning.processes import processes_and_nodes
 
 # Normalisation counts and dropout draws in each process by itself.
-PLAIN = ["model.layers=[{conv: 4, pool: 4}, flatten, {dense: 8}]", "augment.mixup=0.2"]
+PLAIN = [
+    "model.layers=[{conv: 4, pool: 4}, flatten, {dense: 8}]",
+    "augment.mixup=0.2",
+    "augment.refine=0.34",
+]
 
 
 LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "ferlab"]

@@ -45,7 +45,7 @@ TOGETHER = [
                 ),
                 ("augment=strong", "augment.test_time=flip", "callbacks=curriculum_dropout"),
                 ("augment=none", "callbacks.early_stopping=null"),
-                ("augment=standard", "augment.test_time=ten_crop", "augment.mixup=0.2"),
+                ("augment=standard", "augment.test_time=ten_crop", "augment.refine=1"),
             ]
         ),
         strict=False,

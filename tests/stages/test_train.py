@@ -273,6 +273,17 @@ def test_sgd_trains_too(train):
             "scheduler cannot be empty; scheduler is one of cosine, none, one_cycle, plateau",
         ),
         ("optimizer.lr=inf", "optimizer.lr must be a number > 0; got inf"),
+        (
+            "~optimizer._target_",
+            "optimizer has no _target_, which names what is made of it; "
+            "choose a file that has one, or take it out with '~optimizer'",
+        ),
+        ("loss._target_=torch.nn.CrossEntropyLoss ~loss.class_weights", "loss: torch.nn.CrossEn"),
+        ("scheduler._target_=builtins.dict", "scheduler: builtins.dict has no build; choose one"),
+        ("callbacks.early_stopping._target_=builtins.dict", "builtins.dict is no Callback"),
+        ("checkpoint=null", "checkpoint is a group, not None; set what it holds, as checkpoint.ev"),
+        ("seed=4294967296", "seed must be an integer >= 0 and <= 4294967295; got 4294967296"),
+        ("+callbacks.mine.pace=1", "callbacks.mine has no _target_"),
         ("augment.refine=10", "augment.refine must be a number >= 0 and <= 1; got 10"),
         ("augment.mixup=1e300", "augment.mixup must be a number >= 0 and <= 100; got 1e+300"),
         (
@@ -352,3 +363,31 @@ def test_nothing_is_downloaded_to_look_at_a_finished_folder(capfd, monkeypatch):
     monkeypatch.setattr("ferlab.data.sources._kaggle", lambda: pytest.fail("downloaded"))
     assert main(command) == 0
     assert "finished before" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("scheduler=one_cycle", "while the learning rate is still high"),
+        ("augment.refine=0.5", "before augment.refine begins"),
+    ],
+)
+def test_what_early_stopping_may_cut_off_is_told(train, override, said):
+    assert said in train(override, "hydra.run.dir=stopping")[1]
+    assert said not in train("hydra.run.dir=plain")[1]
+    patient = train(override, "callbacks.early_stopping=null", "hydra.run.dir=patient")
+    assert patient[0] == 0
+    assert said not in patient[1]
+
+
+def test_a_folder_of_a_version_that_did_not_know_a_key_is_still_its_own(finished, train):
+    finished("run")
+    config = Path("run/config.yaml")
+    recorded = yaml.safe_load(config.read_text())
+    assert recorded["augment"].pop("refine") == 0
+    config.write_text(yaml.safe_dump(recorded))
+    status, out, err = train("hydra.run.dir=run")
+    assert status == 0, err
+    assert "finished before, nothing to do" in out
+    refined = train("hydra.run.dir=run", "augment.refine=0.5")[2]
+    assert "augment.refine (0.0 there, 0.5 now)" in refined

@@ -46,8 +46,8 @@ class TargetedAugmentation:
             had been made once and stored (the report's way); False draws anew.
         mixup: alpha of the Beta distribution that blends each image with another of its batch,
             see `plan_mixup`, in [0, 100]; 0 blends none.
-        refine: share of the epochs, the last ones, in which images are flipped and no more, in
-            [0, 1]; see `refined`.
+        refine: share of the epochs, in [0, 1], rounded to whole ones, the last ones, in which
+            there is no mixup and no transform but the flip; see `refined`.
 
     Raises:
         FerlabError: an unknown class, a negative count, extra images without transforms.
@@ -89,7 +89,7 @@ class TargetedAugmentation:
         return sum(self.extra.values())
 
     def of_epoch(self, epoch: int, n_epochs: int) -> "TargetedAugmentation":
-        """Return what an epoch, from 0, of `n_epochs` does; -1 is without an end to refine for."""
+        """Return the plan of an epoch, from 0, of `n_epochs`; -1 is no end to refine for."""
         ends = 0 < n_epochs - epoch <= round(self.refine * n_epochs)
         return self.refined() if ends else self
 

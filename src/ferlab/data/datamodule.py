@@ -75,7 +75,7 @@ class FaceDataModule(L.LightningDataModule):
         self.blank = check_choice("data.blank", blank, BLANK)
         self.limit = limit if limit is None else check_integer("data.limit", limit, at_least=7)
         self.crop = crop
-        self.seed = check_integer("seed", seed, at_least=0)
+        self.seed = check_integer("seed", seed, at_least=0, at_most=2**32 - 1)
         self.soft_labels: Tensor | None = None
         self._source = source
         self._placed: tuple[torch.device, Tensor] | None = None  # the images, and for which device
@@ -163,11 +163,7 @@ class FaceDataModule(L.LightningDataModule):
             FerlabError: the batches cannot be divided equally.
         """
         rank, n_processes = self._share
-        if self.batch_size % n_processes or self.batch_size < 2 * n_processes:
-            raise FerlabError(
-                f"data.batch_size={self.batch_size} cannot be divided among {n_processes} "
-                "processes; make it a multiple, of at least two images each"
-            )
+        self.check_division(n_processes)
         return TrainBatches(
             self._images(),
             torch.from_numpy(self.store.labels),
@@ -181,6 +177,18 @@ class FaceDataModule(L.LightningDataModule):
             n_epochs=(self.trainer.max_epochs or -1) if self.trainer else -1,
             share=(rank, n_processes),
         )
+
+    def check_division(self, n_processes: int) -> None:
+        """Make sure that each process gets its equal part of every training batch.
+
+        Raises:
+            FerlabError: the batches cannot be divided so.
+        """
+        if self.batch_size % n_processes or self.batch_size < 2 * n_processes:
+            raise FerlabError(
+                f"data.batch_size={self.batch_size} cannot be divided among {n_processes} "
+                "processes; make it a multiple, of at least two images each"
+            )
 
     def val_dataloader(self) -> EvalBatches:
         rank, n_processes = self._share

@@ -1,4 +1,4 @@
-"""Dropout that begins at nothing and grows to what the layers say."""
+"""Dropout that begins at nothing and grows towards what the layers say."""
 
 import math
 
@@ -10,7 +10,7 @@ from ferlab.checks import FerlabError, check_number
 
 
 class CurriculumDropout(Callback):
-    """Lets each dropout grow from zero to its probability (Morerio et al. 2017).
+    """Lets each dropout grow from zero towards its probability (Morerio et al. 2017).
 
     In epoch t of T, counted from 0, a layer with `dropout: p` drops p · (1 − exp(−pace · t / T)).
     A network that drops much in many places need not find its first features in the noise. It is
@@ -18,7 +18,7 @@ class CurriculumDropout(Callback):
 
     Args:
         pace: how soon, > 0; with the paper's 10, 63 % of each probability after a tenth of the
-            epochs and 99 % after a half.
+            epochs and 99 % after a half; with 0.7, half of each at the end.
     """
 
     def __init__(self, pace: float) -> None:

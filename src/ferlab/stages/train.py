@@ -91,14 +91,20 @@ def train(config: DictConfig, folder: RunFolder) -> float | None:
 
     log.info("device  %s, precision %s", describe_device(trainer), trainer.precision)
     log.info("model   %s, %s parameters", config.model.name, f"{classifier.n_parameters:,}")
-    falls = isinstance(classifier.schedule, Cosine | OneCycle)
-    if falls and trainer.early_stopping_callback is not None:
-        log.info(
-            "early stopping may end this training while the learning rate is still high; "
-            "callbacks.early_stopping=null lets it fall to its end"
-        )
+    if trainer.early_stopping_callback is not None:
+        if isinstance(classifier.schedule, Cosine | OneCycle):
+            log.info(
+                "early stopping may end this training while the learning rate is still high; "
+                "callbacks.early_stopping=null lets it fall to its end"
+            )
+        if 0 < data.augmentation.refine < 1:
+            log.info(
+                "early stopping may end this training before augment.refine begins; "
+                "callbacks.early_stopping=null lets it come to that"
+            )
     log.info("%s", _describe_splits(data))
     teachers.check_data(data)
+    data.check_division(trainer.world_size)
     if not any(len(data.judged_rows(split)) for split in JUDGED):
         raise FerlabError(
             "there are no test images, and data.val_fraction=0 leaves none to validate: nothing "
