@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from faces import make_store
+from filelock import FileLock
 from mistakes import mistake_of
 
 from ferlab.augment.targeted import TargetedAugmentation
@@ -164,3 +165,21 @@ def test_dropout_is_off_although_the_network_was_left_in_training():
     values = make_extractor()[0].features("test", FOLDER).values
     training = make_extractor(spoil=lambda network: network.train())[0]
     assert np.array_equal(training.features("test", Path("features/again")).values, values)
+
+
+def test_features_that_another_process_makes_are_waited_for_and_read(caplog):
+    make_extractor()[0].features("test", FOLDER)
+    before = stamps()
+
+    def end_the_other(record):
+        if "waiting for another process" in record.msg:
+            other.release()
+        return True
+
+    with FileLock(FOLDER / ".lock") as other, caplog.at_level("INFO", logger="ferlab"):
+        caplog.handler.addFilter(end_the_other)
+        make_extractor()[0].features("test", FOLDER)
+    assert "waiting for another process that is at features/2" in caplog.text
+    assert "are there already" in caplog.text
+    assert stamps() == before
+    assert not (FOLDER / ".lock").exists()

@@ -1,8 +1,10 @@
 """Penultimate features of a trained network: extracted once per split, kept, and read again."""
 
+import contextlib
 import hashlib
 import logging
 import math
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
@@ -108,20 +111,21 @@ class Extractor:
             FerlabError: a feature is not a finite number; nothing is written then.
         """
         manifest = self.manifest(split)
-        arrays = _read(folder, split, manifest)
-        found = arrays is not None
-        values, probabilities = arrays or self._extract(split, manifest["shape"], progress_bar)
         rows, store = self._rows(split), self._data.store
-        features = Features(
-            values=values,
-            probabilities=probabilities,
-            labels=store.labels[rows],
-            names=store.names[rows],
-            hashes=store.hashes[rows],
-            parts=self._data.test_parts() if split == "test" else {},
-        )
-        if not found:
-            _write(folder, split, features, manifest)
+        with _alone(folder):
+            arrays = _read(folder, split, manifest)
+            found = arrays is not None
+            values, probabilities = arrays or self._extract(split, manifest["shape"], progress_bar)
+            features = Features(
+                values=values,
+                probabilities=probabilities,
+                labels=store.labels[rows],
+                names=store.names[rows],
+                hashes=store.hashes[rows],
+                parts=self._data.test_parts() if split == "test" else {},
+            )
+            if not found:
+                _write(folder, split, features, manifest)
         return features
 
     def manifest(self, split: str) -> dict[str, Any]:
@@ -208,6 +212,27 @@ class Extractor:
             peak_memory(),
         )
         return values, probabilities
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold a folder: of several processes one makes the features, and the others then read them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")  # the system releases it when its process dies
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        log.info("waiting for another process that is at %s", os.path.relpath(folder))
+        lock.acquire()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # removed while it is held: nobody else can hold it
+            Path(lock.lock_file).unlink()
+        lock.release()
+        with contextlib.suppress(OSError):  # where nothing was written
+            folder.rmdir()
+            folder.parent.rmdir()
 
 
 def _check_finite(values: NDArray[np.float32], split: str) -> None:
