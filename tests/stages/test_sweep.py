@@ -114,6 +114,22 @@ def test_what_is_added_or_taken_out_is_no_part_of_a_jobs_name(train, added):
     assert sorted(finished_at(only_sweep())) == ["optimizer-adam", "optimizer-sgd"]
 
 
+@pytest.mark.parametrize("flag", ["--config-dir=my files", "--config-dir", "-cd"])
+def test_a_folder_of_a_persons_own_files_is_of_every_job(flag, capsys):
+    mine = Path("my files/local/default.yaml")
+    mine.parent.mkdir(parents=True)
+    mine.write_text("optimizer: {lr: 0.25}\n")
+    named = [flag] if "=" in flag else [flag, "my files"]
+    command = ["train", "-m", *named, *TINY, "seed=0,1"]
+    assert main(command) == 0, capsys.readouterr().err
+    configs = [read_yaml(path) for path in only_sweep().glob("*/config.yaml")]
+    assert [config["optimizer"]["lr"] for config in configs] == [0.25, 0.25]
+    shutil.rmtree("my files")
+    missing = f"{flag.partition('=')[0]}: there is no folder 'my files'"
+    assert main(command) == 1
+    assert missing in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("swept", ["model=A,B", "seed=1,1"])
 def test_jobs_that_are_the_same_are_refused(swept, capsys):
     assert main(["train", "-m", "experiment=speedrun", "seed=1", swept]) == 1

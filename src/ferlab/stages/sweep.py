@@ -81,9 +81,10 @@ def plan(stage: str, arguments: Sequence[str]) -> Sweep:
         arguments: as on the command line.
 
     Raises:
-        FerlabError: it is not a product of lists of values.
+        FerlabError: it is not a product of lists of values, or a folder is not there.
         HydraException, OmegaConfBaseException: a job's configuration cannot be composed.
     """
+    arguments = _without_config_dir(arguments)
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         given = [argument for argument in arguments if not argument.startswith("-")]
@@ -137,6 +138,26 @@ def plan(stage: str, arguments: Sequence[str]) -> Sweep:
     others = [argument for argument in arguments if argument not in FLAGS]
     own.append("hydra.sweeper.params=null")  # or Hydra would sweep them once more
     return Sweep(folder, jobs, [FLAGS[0], *others, *added, *own])
+
+
+def _without_config_dir(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with Hydra's `--config-dir` as the override that does the same.
+
+    Raises:
+        FerlabError: there is no such folder.
+    """
+    composed = []
+    rest = iter(arguments)
+    for argument in rest:
+        flag, _, name = argument.partition("=")
+        if flag in ("--config-dir", "-cd"):
+            folder = name or next(rest, "")
+            if not folder or not Path(folder).is_dir():
+                raise FerlabError(f"{flag}: there is no folder {folder!r}")
+            quoted = str(Path(folder).resolve()).replace("\\", "\\\\").replace("'", "\\'")
+            argument = f"hydra.searchpath=['file://{quoted}']"
+        composed.append(argument)
+    return composed
 
 
 def _configured(stage: str, overrides: Mapping[str, Override]) -> dict[str, str]:
