@@ -71,7 +71,8 @@ def find_begun(name: str, searched: Iterable[str | Path] = ("outputs",)) -> RunF
     """Return the training that was begun, not finished, and that a person means.
 
     Args:
-        name: a folder; or `latest`, the one that was written last.
+        name: a folder; or `latest`, the one that was written last and is
+            not being written.
         searched: folders in which trainings are looked for, at any depth.
 
     Raises:
@@ -83,6 +84,7 @@ def find_begun(name: str, searched: Iterable[str | Path] = ("outputs",)) -> RunF
             for place in searched
             for log in Path(place).rglob("train.log")
             if not (run := RunFolder(log.parent)).metrics.exists() and run.config.exists()
+            if not run.busy()
         ]
         if not begun:
             raise FerlabError(f"no training in {', '.join(map(str, searched))} waits to go on")

@@ -48,8 +48,13 @@ def instantiate(config: DictConfig | Mapping[str, Any], group: str, **arguments:
         arguments: further keyword arguments, which override the node's.
 
     Raises:
-        FerlabError: the target cannot be found, or refuses its arguments.
+        FerlabError: there is no target, it cannot be found, or it refuses its arguments.
     """
+    if isinstance(config, DictConfig | Mapping) and "_target_" not in config:
+        raise FerlabError(
+            f"{group} has no _target_, which names what is made of it; "
+            f"choose a file that has one, or take it out with '~{group}'"
+        )
     try:
         made = hydra.utils.instantiate(config, _convert_="all", **arguments)
     except InstantiationException as error:

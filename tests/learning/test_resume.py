@@ -274,3 +274,18 @@ def test_latest_is_the_training_that_was_written_last(tmp_path, monkeypatch):
         run.log.touch()
         os.utime(run.log, (when, when))
     assert find_begun("latest").path.name == "b"
+
+
+def test_latest_is_none_that_is_being_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("waits", "runs"):
+        run = RunFolder(Path("outputs", name))
+        run.path.mkdir(parents=True)
+        run.config.touch()
+        run.log.touch()
+        os.utime(run.log, (1, 1))
+    os.utime(run.log, (2, 2))
+    with run:
+        run.take()
+        assert find_begun("latest").path.name == "waits"
+    assert find_begun("latest").path.name == "runs"

@@ -172,5 +172,11 @@ def test_a_damaged_journal_is_one_line(line):
 def test_an_unknown_pruner_is_one_line():
     message = "tune.pruner must be one of none, median, hyperband; got 'medium', did you mean"
     assert message in mistake_of(make_pruner, "medium", 1, 1, 1)
+
+
+@pytest.mark.parametrize("max_epochs", [1e2, None, "ten"])
+def test_a_number_of_epochs_that_cannot_be_is_refused(max_epochs):
+    refused = mistake_of(make_pruner, "hyperband", 1, 1, max_epochs)
+    assert refused.startswith("trainer.max_epochs must be an integer >= 1")
     assert "tune.startup must be an integer >= 1" in mistake_of(make_pruner, "median", 0, 1, 1)
     assert "tune.warmup must be an integer >= 1" in mistake_of(make_pruner, "median", 1, 0, 1)

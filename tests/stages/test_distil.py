@@ -264,3 +264,12 @@ def test_a_damaged_teacher_is_one_line_and_leaves_no_folder(teacher, train, dama
     assert err.startswith("ferlab: distillation.teachers: ")
     assert err.count("\n") == 1
     assert not Path("run").exists()
+
+
+def test_a_teacher_that_diverged_is_named(happy, train):
+    network = load_network(happy)
+    network.output.bias.data[HAPPY] = float("nan")
+    save_network(network, happy)
+    status, _, err = train(named(happy), "hydra.run.dir=run")
+    assert status == 1
+    assert err == "ferlab: distillation.teachers: happy says nan of an image; name others\n"

@@ -13,6 +13,7 @@ from faces import make_csv, make_store, make_tree
 from interruptions import at_first_prediction
 
 from ferlab.cli import main
+from ferlab.networks.files import load_network, save_network
 from ferlab.runs import RunFolder
 from ferlab.stages.predict import predict
 
@@ -250,6 +251,9 @@ def test_what_a_foreign_configuration_names_is_not_run(runs, evaluate):
         ("run=[]", "run must name at least one run"),
         ("augment.test_time=tencrop", "augment.test_time must be one of none, flip, ten_crop"),
         ("run=latest runs=[nowhere]", "there is no run=latest in nowhere"),
+        ("run=latest runs=outputs", "runs must be a list of folders such as [outputs]; got 'out"),
+        ("runs=null", "runs must be a list of folders such as [outputs]; got None"),
+        ("trust=no", "trust must be true or false; got 'no'"),
         ("data.root=nowhere", "data.root=nowhere does not exist"),
         ("augment=none", "augment is no group of evaluate; set what it holds, as augment.test_ti"),
         ("+data=drawn", "there is no data.title; data has root, cache, eval_batch_size"),
@@ -302,3 +306,13 @@ def test_a_signal_ends_it_in_one_line_and_the_same_command_begins_anew(runs, eva
     assert not Path("out").exists()
     assert evaluate("run=one")[0] == 0
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_network_that_diverged_is_one_line_and_leaves_no_folder(runs, evaluate):
+    network = load_network(runs / "one/model")
+    network.output.bias.data[0] = float("nan")
+    save_network(network, runs / "one/model")
+    status, err = evaluate("run=one")
+    assert status == 1
+    assert len(err.strip().splitlines()) == 1
+    assert not Path("out").exists()

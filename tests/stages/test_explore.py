@@ -63,16 +63,21 @@ def test_a_finished_page_is_not_made_again(store, capfd):
     before = Path("out/index.html").stat().st_mtime_ns
     assert explore(store) == 0
     assert Path("out/index.html").stat().st_mtime_ns == before
-    assert "out/index.html" in capfd.readouterr().out
+    out = capfd.readouterr().out
+    assert "finished before, nothing to do" in out
+    assert "out/index.html" in out
     assert explore(store, "seed=1") == 1
     assert "seed (0 there, 1 now)" in capfd.readouterr().err
 
 
 def test_the_page_tells_what_the_plan_does(store):
-    explore(store, "augment.extra={disgust: 5, surprise: 6, angry: 7, fear: 8}")
+    extra = "augment.extra={disgust: 5, surprise: 6, angry: 7, fear: 8}"
+    explore(store, extra, "augment.mixup=0.2", "augment.refine=0.125")
     html = Path("out/index.html").read_text()
     assert "adds 26 images to 56, so an epoch has 82" in html
     assert "the added images alone, the same in each epoch" in html
+    assert "Mixup blends each image with another, alpha 0.2." in html
+    assert "In the last 12.5 % of the epochs there is no mixup, and no transform" in html
 
 
 def test_without_augmentation_no_transform_is_shown(store):
@@ -102,3 +107,9 @@ def test_the_page_says_where_nothing_validates(store):
     assert explore(store, "data.val_fraction=0") == 0
     assert "All training images train; none validates." in Path("out/index.html").read_text()
     assert not Path("out/split.png").exists()
+
+
+def test_a_finished_page_is_of_no_other_data(store, capfd):
+    explore(store)
+    assert explore(make_store(9, seed=1)) == 1
+    assert "out was begun with other data" in capfd.readouterr().err

@@ -48,6 +48,7 @@ def make_pruner(name: str, startup: int, warmup: int, max_epochs: int) -> BasePr
     check_choice("tune.pruner", name, PRUNERS)
     check_integer("tune.startup", startup, at_least=1)
     check_integer("tune.warmup", warmup, at_least=1)
+    check_integer("trainer.max_epochs", max_epochs, at_least=1)
     if name == "median":
         return MedianPruner(n_startup_trials=startup, n_warmup_steps=warmup)
     if name == "hyperband":

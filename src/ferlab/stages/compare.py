@@ -19,6 +19,7 @@ from ferlab.reporting.entries import COLUMNS, HIGHER_IS_BETTER, choose, ordered,
 from ferlab.reporting.mcnemar import PairTest, compare_judged, read_predictions
 from ferlab.runs import RunFolder
 from ferlab.stages.entry import run_stage
+from ferlab.stages.named import searched_folders
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ def compare(config: DictConfig, folder: RunFolder) -> None:
     values = plain(config)
     folder.check_configuration(values)
     where, sort = values["where"], check_choice("sort", values["sort"], COLUMNS)
-    searched = _searched(values["runs"])
+    searched = searched_folders(values["runs"])
     tested = None if values["pair"] is None else _test(values["pair"], searched)
     found, left_out = collect(searched)
     entries = ordered(choose(found, where), sort)
@@ -94,12 +95,6 @@ def compare(config: DictConfig, folder: RunFolder) -> None:
     if tested:
         log.info("\n%s", tested.in_words())
     log.info("page: %s", os.path.relpath(index))
-
-
-def _searched(runs: object) -> list[str]:
-    if not isinstance(runs, list) or not runs:
-        raise FerlabError(f"runs must be a list of folders such as [outputs]; got {runs!r}")
-    return [str(place) for place in runs]
 
 
 def _test(pair: object, searched: Sequence[str]) -> PairTest:

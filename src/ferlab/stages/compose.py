@@ -17,6 +17,7 @@ from ferlab.data.store import ImageStore
 from ferlab.instantiate import instantiate, plain
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.dropout import CurriculumDropout
+from ferlab.learning.losses import Loss
 from ferlab.learning.metrics import MONITORS
 from ferlab.learning.normalisation import PreciseBatchNorm
 from ferlab.learning.schedules import Plateau
@@ -30,12 +31,24 @@ def make_classifier(config: DictConfig) -> EmotionClassifier:
     """Return the module of the groups model, loss, optimizer and scheduler.
 
     Raises:
-        FerlabError: a value cannot be, or there is no validation for the scheduler to watch.
+        FerlabError: a value or a class cannot be, or there is no validation for the scheduler to
+            watch.
     """
     seed = check_integer("seed", config.seed, at_least=0, at_most=2**32 - 1)
     # An experiment's own values outlive scheduler=none; without a target they are of no schedule.
     named = config.scheduler and "_target_" in config.scheduler
     schedule = instantiate(config.scheduler, "scheduler") if named else None
+    if schedule is not None and not hasattr(schedule, "build"):
+        raise FerlabError(
+            f"scheduler: {config.scheduler._target_} has no build; choose one of conf/scheduler, "
+            "or write a class like those of ferlab.learning.schedules"
+        )
+    loss = instantiate(config.loss, "loss")
+    if not isinstance(loss, Loss):
+        raise FerlabError(
+            f"loss: {config.loss._target_} is no ferlab.learning.losses.Loss; derive a class of "
+            "your own from that"
+        )
     if isinstance(schedule, Plateau) and not validates(config):
         raise FerlabError(
             "the scheduler watches the validation, and data.val_fraction=0 leaves none; use "
@@ -45,7 +58,7 @@ def make_classifier(config: DictConfig) -> EmotionClassifier:
         build_network(parse_model(plain(config.model)), seed),
         optimizer=instantiate(config.optimizer, "optimizer"),
         schedule=schedule,
-        loss=instantiate(config.loss, "loss"),
+        loss=loss,
         monitor=config.monitor,
         test_time=config.augment.test_time,
         seed=seed,
@@ -113,6 +126,11 @@ def make_configured_trainer(
         if node is not None
     }
     for name, callback in configured.items():
+        if not isinstance(callback, Callback):
+            raise FerlabError(
+                f"callbacks.{name}: {config.callbacks[name]._target_} is no Callback of Lightning; "
+                f"take it out with '~callbacks.{name}'"
+            )
         watches = isinstance(callback, EarlyStopping) and callback.monitor in MONITORS
         if watches and not validates(config):
             raise FerlabError(

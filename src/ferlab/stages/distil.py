@@ -113,7 +113,12 @@ class Teachers:
             test_time = member.classifier.test_time
             log.info("teacher %s labels the train images, test time: %s", member.name, test_time)
             predicted = predict(trainer, member.classifier, data, "train")
-            yield torch.from_numpy(predicted.probabilities)
+            said = torch.from_numpy(predicted.probabilities)
+            if not said.isfinite().all():
+                raise FerlabError(
+                    f"distillation.teachers: {member.name} says nan of an image; name others"
+                )
+            yield said
 
 
 class _Teacher(NamedTuple):

@@ -55,6 +55,7 @@ def evaluate(config: DictConfig, folder: RunFolder) -> None:
         except ValueError:
             log.info("val is left out: these runs were validated on different images")
 
+    metrics = results.measure(predictions)
     folder.open(
         values,
         {
@@ -65,7 +66,6 @@ def evaluate(config: DictConfig, folder: RunFolder) -> None:
         },
         device=describe_device(predictor.trainer),
     )
-    metrics = results.measure(predictions)
     results.write_predictions(predictions, folder.predictions)
     kind = "Model" if len(runs) == 1 else "Ensemble of"
     title = f"{kind} {', '.join(predictor.names)}, {predictor.title}, test"

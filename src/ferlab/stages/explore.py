@@ -25,6 +25,7 @@ from ferlab.reporting import exploration, faces, figures, page
 from ferlab.runs import RunFolder
 from ferlab.stages.compose import make_data
 from ferlab.stages.entry import run_stage
+from ferlab.stages.recorded import check_same_data
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,9 @@ def explore(config: DictConfig, folder: RunFolder) -> None:
         )
         added = {"images/added": data.augmentation.n_extra}
         write_json(folder.metrics, {**data.audit.summary(), **added})
+    else:
+        check_same_data(config, folder)
+        log.info("finished before, nothing to do")
     log.info("page: %s", os.path.relpath(index))
 
 
@@ -148,8 +152,8 @@ def _augmentation(
     if plan.mixup:
         parts.append(page.paragraph(f"Mixup blends each image with another, alpha {plan.mixup}."))
     if plan.refine:
-        share = f"the last {plan.refine:.0%} of the epochs"
-        parts.append(page.paragraph(f"In {share} images are flipped and no more is done to them."))
+        last = f"In the last {100 * plan.refine:g} % of the epochs"
+        parts.append(page.paragraph(f"{last} there is no mixup, and no transform but the flip."))
     return page.section("Augmentation", *parts)
 
 

@@ -27,9 +27,12 @@ def check_known(stage: str, config: DictConfig) -> None:
     shipped, local = _shipped(stage), local_values()
     for node in ("", *CLOSED):
         values = config.get(node) if node else config
-        if not isinstance(values, DictConfig):
-            continue
         known = set(_at(shipped, node))
+        if not isinstance(values, DictConfig):
+            if known:
+                held = f"{node}.{min(known)}"
+                raise FerlabError(f"{node} is a group, not {values}; set what it holds, as {held}=")
+            continue
         if node == "data" and "source" in known:
             source = values.get("source")
             target = source.get("_target_") if isinstance(source, DictConfig) else ""

@@ -23,7 +23,19 @@ def named_runs(config: DictConfig) -> list[RunFolder]:
     named = values["run"] if isinstance(values["run"], list) else [values["run"]]
     if not named:
         raise FerlabError("run must name at least one run; got []")
-    return [run for name in named for run in find_runs(str(name), values["runs"])]
+    searched = searched_folders(values["runs"])
+    return [run for name in named for run in find_runs(str(name), searched)]
+
+
+def searched_folders(runs: object) -> list[str]:
+    """Return the folders that a stage's `runs` lists.
+
+    Raises:
+        FerlabError: it is no list, or an empty one.
+    """
+    if not isinstance(runs, list) or not runs:
+        raise FerlabError(f"runs must be a list of folders such as [outputs]; got {runs!r}")
+    return [str(place) for place in runs]
 
 
 def judged_networks(config: DictConfig, runs: Sequence[RunFolder]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from ferlab.checks import FerlabError
+from ferlab.checks import FerlabError, check_boolean
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.data.sources import fer2013, find_local
 from ferlab.instantiate import check_recorded, instantiate
@@ -36,7 +36,7 @@ def recorded_data(
     elsewhere = partial(fer2013, here.root, here.cache)
     if recorded is None:
         return FaceDataModule(elsewhere, eval_batch_size=here.eval_batch_size)
-    if not config.trust:
+    if not check_boolean("trust", config.trust):
         check_recorded({"data": recorded.get("data")}, str(place))
     try:
         data, source = recorded["data"], dict(recorded["data"]["source"])

@@ -104,12 +104,13 @@ class Study:
             if folder.busy():
                 log.info("%s: waiting for another process that is at it", recipe.name)
             folder.take_unless_finished(wait=True)
+            folder.check_configuration(settings)  # again: the other process may fit otherwise
             if (recorded := folder.recorded_metrics()) is not None:
                 log.info("%s: fitted before, in %s", recipe.name, os.path.relpath(place))
                 return recorded
             fitted, predictions = self._fit(recipe)
-            folder.open(settings, {"data": self.data.store.digest}, device="cpu")
             metrics = results.measure(predictions)
+            folder.open(settings, {"data": self.data.store.digest}, device="cpu")
             title = (
                 f"{name} on features {self._extractor.layer} of Model {self._name}, {self.title}"
             )

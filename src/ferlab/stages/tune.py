@@ -58,8 +58,10 @@ def tune(config: DictConfig, folder: RunFolder) -> float:
     folder.check_configuration(values)
     n_trials = check_integer("tune.trials", config.tune.trials, at_least=1)
     recorded = folder.recorded_metrics()
-    if recorded is not None and recorded["trials"] >= n_trials:
+    if recorded is not None and recorded.get("trials", 0) >= n_trials:
         check_same_data(config, folder)
+        if config.monitor not in recorded:
+            raise FerlabError(f"{folder.metrics} is damaged (no {config.monitor}); delete it")
         log.info("finished before, nothing to do: %s", os.path.relpath(folder.path))
         return recorded[config.monitor]
 
