@@ -258,6 +258,8 @@ def test_several_runs_make_one_table(extract_and_fit):
         ("run=[]", "run must name at least one run"),
         ("classifiers=[svn]", "classifier has no 'svn', did you mean 'svm'?"),
         ("classifiers=svm", "classifiers must be a list such as [svm,random_forest]; got 'svm'"),
+        ("classifier=svm", "there is no classifier to choose; name those you mean in classif"),
+        ("features=null", "features is a group, not None; set what it holds, as features"),
         ("classifier.svm.C=-1", "classifier.svm: The 'C' parameter of SVC must be"),
         ("+classifier.svm.gama=1", "sklearn.svm.SVC has no gama; take classifier.svm.gama out"),
         ("classifier.svm=null", "classifier.svm must name a class with _target_; got None"),

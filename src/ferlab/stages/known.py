@@ -53,6 +53,8 @@ def unknown_key(stage: str, key: str) -> str:
     node, _, word = key.rpartition(".")
     shipped = _shipped(stage)
     leaves = flatten(shipped)
+    if isinstance(shipped.get(f"{key}s"), list):
+        return f"there is no {key} to choose; name those you mean in {key}s=[…]"
     if isinstance(shipped.get(key), dict):
         held = next(iter(shipped[key]))
         return f"{key} is no group of {stage}; set what it holds, as {key}.{held}="
