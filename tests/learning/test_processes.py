@@ -99,7 +99,7 @@ def test_a_sweep_under_torchrun_is_refused(monkeypatch, capsys):
 
 def first_of(n_processes):
     on_cpu = SimpleNamespace(root_device=torch.device("cpu"))
-    return SimpleNamespace(global_rank=0, world_size=n_processes, strategy=on_cpu)
+    return SimpleNamespace(global_rank=0, world_size=n_processes, strategy=on_cpu, max_epochs=1)
 
 
 def test_each_of_several_processes_needs_two_images_to_normalise():
