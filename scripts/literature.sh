@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Trains what is meant to reach the literature's accuracies, from nothing to outputs/literature/compare/index.html:
+# Trains what is meant to reach the literature's accuracies, from nothing to
+# outputs/literature/compare/index.html:
 # F_best, VGGNet, FERNet, the small network, the best network with one thing changed at a time (three
 # seeds, the ablation table is "Over seeds" of that page), and an ensemble.
 #
