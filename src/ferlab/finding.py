@@ -71,7 +71,7 @@ def find_begun(name: str, searched: Iterable[str | Path] = ("outputs",)) -> RunF
     """Return the training that was begun, not finished, and that a person means.
 
     Args:
-        name: a folder; or `latest`, the one that was written last of those that no process is writing.
+        name: a folder; or `latest`, of those that no process is writing the one written last.
         searched: folders in which trainings are looked for, at any depth.
 
     Raises:
