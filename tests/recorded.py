@@ -1,6 +1,5 @@
 """Folders of finished runs, evaluations and classifiers for tests, as the stages write them."""
 
-import csv
 import json
 from collections.abc import Mapping
 from functools import cache
@@ -16,8 +15,8 @@ from safetensors.numpy import save_file
 
 from ferlab.emotions import EMOTIONS
 from ferlab.environment import describe_environment
+from ferlab.history import HISTORY_COLUMNS, write_history
 from ferlab.instantiate import conf_folder, plain
-from ferlab.learning.history import HISTORY_COLUMNS
 from ferlab.networks.specs import to_layers
 from ferlab.reporting import results
 
@@ -86,10 +85,7 @@ def write_run(
     }
     write_record(folder, "train", config, ENVIRONMENT, metrics)
     results.write_predictions(predictions, folder / "predictions.npz")
-    with (folder / "history.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, HISTORY_COLUMNS)
-        writer.writeheader()
-        writer.writerows(history)
+    write_history(folder / "history.csv", history)
     write_model(folder / "model", model_name)
     return folder
 

@@ -1,15 +1,14 @@
 """Collects what runs, evaluations and fitted classifiers came to, out of their folders."""
 
-import csv
-import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ferlab.checks import FerlabError
 from ferlab.finding import model_folder
+from ferlab.history import read_history, total_seconds
 from ferlab.networks.files import DESCRIPTION, WEIGHTS, read_description
 from ferlab.networks.specs import NetworkSpec
 from ferlab.networks.summary import summarise
@@ -161,7 +160,7 @@ def _run(
         if not file.is_file():
             raise FerlabError(f"it has no model: {file.relative_to(run.path)} is missing")
     parameters, macs = _costs(run.model / DESCRIPTION)
-    history = _history(run.history)
+    history = read_history(run.history)
     in_sweep = (run.path.absolute().parent / "multirun.yaml").is_file()
     if "seed" in config["data"]["source"]:  # each seed draws its own faces
         common = {**common, "digest": ""}
@@ -173,7 +172,7 @@ def _run(
         macs=macs,
         epochs=_whole(metrics.get("epochs")),
         best_epoch=_whole(metrics.get("best_epoch")),
-        seconds=_seconds(history),
+        seconds=total_seconds(history),
         history=history,
         **common,
     )
@@ -224,37 +223,6 @@ def _classifier(folder: Path, environment: Mapping[str, Any], common: dict[str, 
         judged=(member,),
         **common,
     )
-
-
-def _history(path: Path) -> list[dict[str, float]]:
-    """Return the rows of `history.csv`; none where it is missing or damaged."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [
-                {
-                    key: float(value)
-                    for key, value in row.items()
-                    if value != "" or not key.startswith("val/")  # where nothing validates
-                }
-                for row in csv.DictReader(file)
-            ]
-    except (OSError, ValueError, TypeError, csv.Error):
-        return []
-    return rows if all(map(_is_plausible, rows)) else []
-
-
-def _is_plausible(row: Mapping[str, float]) -> bool:
-    """Return whether these are values of an epoch; of one that diverged some are no numbers."""
-    accuracies = (row.get(f"{split}/accuracy", math.nan) for split in ("train", "val"))
-    return 1 <= row.get("epoch", math.nan) < 1e9 and not any(
-        value < 0 or value > 1 for value in accuracies
-    )
-
-
-def _seconds(history: Sequence[Mapping[str, float]]) -> float | None:
-    """Return how long all epochs took together; None where that was not recorded."""
-    seconds = sum(row.get("seconds", math.nan) for row in history)
-    return seconds if history and math.isfinite(seconds) else None
 
 
 def _costs(description: Path) -> tuple[int, int]:

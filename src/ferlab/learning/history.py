@@ -1,11 +1,8 @@
 """The history of a training: one row per epoch."""
 
-import csv
-import io
 import logging
 import os
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +10,11 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from ferlab.files import write_text
+from ferlab.history import HISTORY_COLUMNS, read_history, write_history
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.metrics import MONITORS
 
 log = logging.getLogger(__name__)
-
-HISTORY_COLUMNS = (
-    "epoch",
-    "train/loss",
-    "train/accuracy",
-    "val/loss",
-    "val/accuracy",
-    "learning_rate",
-    "seconds",
-    "images_per_second",
-)
-
-_MEASURED = HISTORY_COLUMNS[1:]  # all but the epoch's number
-
-
-def _parse(row: Mapping[str, str]) -> dict[str, float]:
-    """Return a line of the file as numbers, without the blank ones where nothing validates."""
-    kept = [key for key in _MEASURED if key not in MONITORS or row[key] != ""]
-    return {"epoch": int(row["epoch"]), **{key: float(row[key]) for key in kept}}
 
 
 class History(Callback):
@@ -64,12 +42,8 @@ class History(Callback):
         Returns:
             Whether the file is whole; it is not touched otherwise.
         """
-        try:
-            with self._path.open(encoding="utf-8", newline="") as file:
-                rows = [_parse(row) for row in csv.DictReader(file)]
-        except (OSError, ValueError, KeyError, TypeError, csv.Error):
-            rows = []
-        if not rows or any(row.keys() != rows[0].keys() for row in rows):
+        rows = read_history(self._path)
+        if not rows:
             log.warning("%s is damaged", os.path.relpath(self._path))
             return False
         self.rows = rows
@@ -130,13 +104,8 @@ class History(Callback):
         return self._before + time.perf_counter() - self._started
 
     def _write(self, trainer: L.Trainer) -> None:
-        if not trainer.is_global_zero:
-            return
-        text = io.StringIO()
-        writer = csv.DictWriter(text, HISTORY_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        write_text(self._path, text.getvalue())
+        if trainer.is_global_zero:
+            write_history(self._path, self.rows)
 
     def _replay(self, trainer: L.Trainer) -> None:
         for row in self.rows:

@@ -1,6 +1,5 @@
 """The jobs of a sweep: known before the first one starts, told with what became of each."""
 
-import csv
 import hashlib
 import itertools
 import re
@@ -17,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ferlab.checks import FerlabError
 from ferlab.files import write_text
+from ferlab.history import read_history, total_seconds
 from ferlab.instantiate import conf_folder, plain
 from ferlab.reporting.jobs import FINISHED, JobRow, describe_jobs, jobs_to_csv
 from ferlab.runs import RunFolder, digest, flatten, settles_result
@@ -274,13 +274,5 @@ def _row(job: Job) -> JobRow:
         status, reason = "running", "in another process"
     elif folder.failure.exists():
         status, reason = "failed", folder.failure.read_text(encoding="utf-8").strip()
-    return JobRow(job.name, job.name_without_seed, status, metrics or {}, _seconds(folder), reason)
-
-
-def _seconds(folder: RunFolder) -> float | None:
-    """Return how long the training took, over all its starts; None where nothing tells."""
-    try:
-        with folder.history.open(encoding="utf-8", newline="") as file:
-            return sum(float(row["seconds"]) for row in csv.DictReader(file))
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
+    seconds = total_seconds(read_history(folder.history))
+    return JobRow(job.name, job.name_without_seed, status, metrics or {}, seconds, reason)
