@@ -62,7 +62,7 @@ def test_a_training_step_neither_mixes_devices_nor_waits_for_a_cuda_device(on_cu
     with pretended() as there:
         classifier, data = on_cuda(*recipe, free=free)
         average = AveragedWeights(0.9)
-        average._average_model = SimpleNamespace(module=on_cuda(*recipe)[0])
+        average._average_model = SimpleNamespace(module=on_cuda(*recipe, free=free)[0])
         n_steps = 0
         for _ in range(2):
             for index, batch in enumerate(data.train_dataloader()):
