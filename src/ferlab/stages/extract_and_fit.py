@@ -18,8 +18,8 @@ from ferlab.learning.trainer import describe_device, make_trainer
 from ferlab.reporting.extractors import ALONE, extractors_to_csv, format_extractors
 from ferlab.runs import RunFolder, flatten
 from ferlab.stages.entry import run_stage
+from ferlab.stages.fits import Fits
 from ferlab.stages.named import judged_networks, named_runs
-from ferlab.stages.study import Study
 
 log = logging.getLogger(__name__)
 
@@ -56,12 +56,12 @@ def extract_and_fit(config: DictConfig, folder: RunFolder) -> None:
     judged: dict[str, dict[str, dict[str, float]]] = {}  # by network, classifier, metric
     data: dict[str, str] = {}  # what a heading says of them, by digest
     for run, name in zip(runs, _names(runs), strict=True):
-        study = Study(config, run, trainer.strategy.root_device)
+        fits = Fits(config, run, trainer.strategy.root_device)
         judged[name] = {
-            recipe.name: study.fit_and_judge(recipe, folders[recipe.name]) for recipe in recipes
+            recipe.name: fits.fit_and_judge(recipe, folders[recipe.name]) for recipe in recipes
         }
-        judged[name][ALONE] = study.judge_network()
-        data[study.data.store.digest] = study.judged_images
+        judged[name][ALONE] = fits.judge_network()
+        data[fits.data.store.digest] = fits.judged_images
 
     folder.open(
         values,

@@ -1,4 +1,4 @@
-"""One run's features, and the classifiers that are fitted on them, in the run's folder."""
+"""Classifiers that are fitted on one run's features, in the run's folder."""
 
 import logging
 import os
@@ -24,7 +24,7 @@ from ferlab.stages.recorded import data_title, recorded_data
 log = logging.getLogger(__name__)
 
 
-class Study:
+class Fits:
     """Classifiers on the features of one run, judged on the run's own split.
 
     Args:
