@@ -1,5 +1,8 @@
 """The module: what it predicts, and what its dropout follows from."""
 
+from functools import partial
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -34,3 +37,20 @@ def test_dropout_follows_from_seed_epoch_and_batch(monkeypatch):
     places = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]
     assert len({drawn(*place) for place in places}) == len(places)
     assert drawn(1, 2, 3) == drawn(1, 2, 3)
+
+
+def test_a_fused_sgd_begins_at_rest_after_a_first_step_that_overflows(monkeypatch):
+    sgd = partial(torch.optim.SGD, lr=0.1, momentum=0.9, nesterov=True, fused=True)
+    module = EmotionClassifier(build_network(parse_network(["flatten"])), sgd)
+    module.trainer = SimpleNamespace(precision="16-mixed")
+    optimizer, scaler = module.configure_optimizers(), torch.amp.GradScaler("cpu")
+    begun = module.network.output.bias.clone()
+    monkeypatch.setattr(torch, "empty_like", partial(torch.full_like, fill_value=torch.nan))
+    for gradient in (torch.inf, scaler.get_scale()):
+        scaler.scale(torch.zeros(()))
+        for parameter in module.parameters():
+            parameter.grad = torch.full_like(parameter, gradient)
+        scaler.step(optimizer)
+        scaler.update()
+    moved = module.network.output.bias - begun
+    assert moved.tolist() == pytest.approx([-0.1 * 1.9 * 2] * 7)  # the scale was halved

@@ -159,9 +159,10 @@ def test_balanced_weights_follow_from_the_rows_of_an_epoch(train):
     assert weight.numpy() == pytest.approx(rows.sum() / (7 * rows))
 
 
-def test_gradients_are_clipped(train):
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_gradients_are_clipped(train, precision):
     run = ["optimizer=sgd", "scheduler=none", "trainer.gradient_clip=1e-9", "trainer.max_epochs=1"]
-    assert train(*run, "hydra.run.dir=run")[0] == 0
+    assert train(*run, f"trainer.precision={precision}", "hydra.run.dir=run")[0] == 0
     trained = load_network(Path("run/model"))
     begun = build_network(trained.spec, seed=0)
     torch.testing.assert_close(trained.output.weight, begun.output.weight, atol=1e-6, rtol=0)

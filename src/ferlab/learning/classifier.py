@@ -87,6 +87,8 @@ class EmotionClassifier(L.LightningModule):
 
     def configure_optimizers(self) -> Optimizer:
         assert self._optimizer is not None, "a module without an optimizer cannot learn"
+        if self.trainer.precision == "16-mixed":
+            _begin_at_rest(self._optimizer)
         # The scheduler stays out of Lightning's hands: on a resume in mid-epoch those would
         # leave out one step of a scheduler that watches a metric.
         if self.schedule is not None:
@@ -138,6 +140,21 @@ class EmotionClassifier(L.LightningModule):
         if self._scheduler is not None and not isinstance(self._scheduler, ReduceLROnPlateau):
             self._scheduler.step()
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        if self.trainer.precision != "bf16-mixed":
+            super().configure_gradient_clipping(
+                optimizer, gradient_clip_val, gradient_clip_algorithm
+            )
+        elif gradient_clip_val:
+            # Lightning's own refuses fused optimizers, though nothing is scaled in bf16 (its issue
+            # 21435).
+            nn.utils.clip_grad_norm_(self.network.parameters(), gradient_clip_val)
+
     def on_train_epoch_end(self) -> None:
         if isinstance(self._scheduler, ReduceLROnPlateau):
             self._scheduler.step(float(self.trainer.callback_metrics[self.monitor]))
@@ -184,3 +201,15 @@ class EmotionClassifier(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._resumed = checkpoint.get("scheduler")  # Lightning calls this before it is built
+
+
+def _begin_at_rest(optimizer: Optimizer) -> None:
+    """Set the momentum of a fused SGD to nothing before its first step.
+
+    In fp16 a step whose gradients overflow is skipped. Where that is the first one, PyTorch's fused
+    SGD would go on with a momentum of whatever lay in memory.
+    """
+    for group in optimizer.param_groups:
+        if group.get("fused") and group.get("momentum"):
+            for parameter in group["params"]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
