@@ -8,6 +8,7 @@ from cuda import CUDA, pretended
 from ferlab.augment.crops import TEST_TIME
 from ferlab.instantiate import conf_folder
 from ferlab.learning.averaging import AveragedWeights
+from ferlab.learning.normalisation import measure_batch_norm
 from ferlab.stages.compose import make_classifier, make_data
 
 ALONE = SimpleNamespace(
@@ -91,6 +92,16 @@ def test_an_evaluation_step_neither_mixes_devices_nor_waits_for_a_cuda_device(on
             for classifier.test_time in TEST_TIME:
                 assert classifier.probabilities(batch.images).shape == (len(batch.labels), 7)
         assert index > 1
+        assert there.waits == []
+
+
+def test_measuring_batch_normalisation_waits_for_nothing(on_cuda):
+    with pretended() as there:
+        classifier, data = on_cuda("model=best")
+        batches = data.spread_batches(64)
+        there.waits.clear()
+        measure_batch_norm(classifier, batches)
+        assert len(batches) == 4
         assert there.waits == []
 
 

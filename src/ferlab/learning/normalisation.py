@@ -83,9 +83,10 @@ def measure_batch_norm(module: nn.Module, batches: Iterable[Batch]) -> None:
     try:
         for norm in norms:
             norm.reset_running_stats()
-            norm.momentum = None  # the mean of all batches
             norm.train()
-        for batch in batches:
+        for number, batch in enumerate(batches, 1):
+            for norm in norms:
+                norm.momentum = 1 / number  # the mean of all batches; None would wait for CUDA
             module(batch.images)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
