@@ -182,6 +182,16 @@ def test_too_little_memory_is_one_line(train, monkeypatch, error):
     assert err.count("\n") == 1
 
 
+def test_a_device_that_this_torch_cannot_use_is_one_line(train, monkeypatch):
+    def fail():
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
+
+    at_batch(monkeypatch, 0, 0, fail)
+    status, _, err = train()
+    assert (status, err.count("\n")) == (1, 1)
+    assert "no kernels for this CUDA device; use trainer.accelerator=cpu" in err
+
+
 def test_too_little_memory_on_a_resume_is_no_fault_of_the_checkpoint(train, monkeypatch):
     at_batch(monkeypatch, 1, 1, lambda: signal.raise_signal(signal.SIGTERM))
     assert train("hydra.run.dir=run")[0] == 130

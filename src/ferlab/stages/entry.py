@@ -230,11 +230,16 @@ def _fail(message: str, status: int = 1) -> int:
 
 
 def explained(error: Exception) -> Exception:
-    """Return the error; of memory that was not enough, what a person can do about it."""
+    """Return the error; of one that the machine is to blame for, what a person can do about it."""
     if is_out_of_memory(error):
         return FerlabError(
             "there is not enough memory; "
             "try a smaller data.batch_size, data.eval_batch_size or model"
+        )
+    if "no kernel image is available" in str(error):
+        return FerlabError(
+            "this build of torch has no kernels for this CUDA device; use "
+            "trainer.accelerator=cpu, or install a build that has"
         )
     return error
 
