@@ -138,6 +138,7 @@ class Matrix:
     """
 
     SIDES = (512, 1024, 2048, 4096)
+    CUDA_SIDES = (2048, 4096, 8192)
     SECONDS = 0.5  # of products in one turn
 
     def __init__(self, trainer: L.Trainer, module: EmotionClassifier) -> None:
@@ -145,7 +146,9 @@ class Matrix:
         self._dtype = torch.bfloat16 if trainer.precision == "bf16-mixed" else torch.float32
         macs = sum(row.macs for row in summarise(module.network.spec))
         self._per_step = 3 * 2 * macs * trainer.train_dataloader.batch_size
-        self._side = max(self.SIDES, key=self._rate)
+        is_cuda = self._device.type == "cuda"
+        self._unwatched = 2**40 if is_cuda else 2**33  # multiplications between looks at the clock
+        self._side = max(self.CUDA_SIDES if is_cuda else self.SIDES, key=self._rate)
 
     def __call__(self, n_steps: int) -> float:
         """Return the seconds that the arithmetic of so many training steps would take."""
@@ -157,7 +160,7 @@ class Matrix:
         out = a @ b
         n, start = 0, now(self._device)
         while (passed := now(self._device) - start) < self.SECONDS:
-            for _ in range(max(1, 2**33 // side**3)):  # no wait after each small product
+            for _ in range(max(1, self._unwatched // side**3)):
                 torch.mm(a, b, out=out)
                 n += 1
         return n * 2 * side**3 / passed
