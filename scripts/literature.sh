@@ -43,6 +43,7 @@ changed with-strong-augmentation augment=strong augment.transforms.rotation=10 \
     augment.transforms.zoom=0 augment.transforms.erasing_area=0.33
 changed with-mixup augment.mixup=0.2
 changed without-precise-batch-norm callbacks.precise_batch_norm=null
+changed without-refining augment.refine=0
 changed with-averaged-weights callbacks=ema
 changed with-transforms-of-small augment.transforms.rotation=10 augment.transforms.zoom=0.1 \
     augment.transforms.erasing_area=0.2
