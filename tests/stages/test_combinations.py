@@ -15,7 +15,6 @@ TINY = [
     "data=drawn",
     "data.size=70",
     "trainer.accelerator=cpu",
-    "trainer.precision=32-true",
     "trainer.max_epochs=1",
     "hydra.run.dir=run",
 ]
@@ -28,12 +27,20 @@ def choices(group):
 
 # Each row changes all of them. Some pairs of values meet; the numbers of choices share few factors.
 TOGETHER = [
-    (f"model={model}", f"loss={loss}", f"optimizer={optimizer}", f"scheduler={scheduler}", *more)
-    for model, loss, optimizer, scheduler, more in zip(
+    (
+        f"model={model}",
+        f"loss={loss}",
+        f"optimizer={optimizer}",
+        f"scheduler={scheduler}",
+        f"trainer.precision={precision}",
+        *more,
+    )
+    for model, loss, optimizer, scheduler, precision, more in zip(
         choices("model"),
         cycle(choices("loss")),
         cycle(choices("optimizer")),
         cycle(choices("scheduler")),
+        cycle(["32-true", "bf16-mixed"]),
         cycle(
             [
                 (FEW, "loss.label_smoothing=0.1", "callbacks=ema"),
