@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from ferlab.classical.fit import load_pipeline
 from ferlab.cli import main
 from ferlab.networks.files import load_network, save_network
-from ferlab.stages import study
+from ferlab.stages import fits
 
 RUN = Path("outputs/train/tiny")
 CLASSICAL = RUN / "classical"
@@ -175,14 +175,14 @@ def test_an_interruption_keeps_what_is_finished_and_the_next_start_goes_on(
             raise KeyboardInterrupt
         return fit(recipe, train)
 
-    fit = study.fit
-    monkeypatch.setattr(study, "fit", interrupted)
+    fit = fits.fit
+    monkeypatch.setattr(fits, "fit", interrupted)
     status, _, err = extract_and_fit()
     assert status == 130
     assert err.strip().splitlines()[-1].startswith("ferlab: interrupted")
     assert [path.name for path in CLASSICAL.iterdir()] == ["svm"]
     before = stamps(CLASSICAL, RUN / "features")
-    monkeypatch.setattr(study, "fit", fit)
+    monkeypatch.setattr(fits, "fit", fit)
     status, said, err = extract_and_fit()
     assert status == 0, err
     assert "svm: fitted before" in said
