@@ -20,7 +20,7 @@ FLOORS = [
         *{"learning", "classical", "search", "reporting"},
         *{"finding", "collecting", "settings", "instantiate"},
     },
-    {"runs"},
+    {"runs", "history"},
     {"networks", "augment", "data"},
     {"emotions", "checks", "files", "randomness", "environment"},
 ]
