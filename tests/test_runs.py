@@ -52,6 +52,12 @@ def test_other_images_and_another_arithmetic_are_refused(begun, changed):
         begun.open(CONFIG, {**MADE_ON, changed: "new"}, device="cpu")
 
 
+def test_a_training_of_several_processes_is_not_gone_on_with_by_one(begun):
+    begun.open(CONFIG, {**MADE_ON, "processes": "1"}, device="cpu")  # once not recorded
+    with pytest.raises(FerlabError, match=r"begun with other processes \(1 there, 2 now\)"):
+        begun.open(CONFIG, {**MADE_ON, "processes": "2"}, device="cpu")
+
+
 def test_a_folder_that_was_taken_meanwhile_is_refused(begun):
     with pytest.raises(FerlabError, match="seed"):
         begun.open({**CONFIG, "seed": 7}, MADE_ON, device="cpu")

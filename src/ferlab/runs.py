@@ -207,10 +207,11 @@ class RunFolder:
         """
         recorded = self.recorded_environment()
         for name, value in fixed.items():
-            if recorded.get(name) != value:
+            before = recorded.get(name, "1" if name == "processes" else None)  # once not recorded
+            if before != value:
                 raise FerlabError(
-                    f"{self.path} was begun with other {name} ({recorded.get(name)} there, "
-                    f"{value} now); {self._remedy}"
+                    f"{self.path} was begun with other {name} ({before} there, {value} now); "
+                    f"{self._remedy}"
                 )
 
     def take_unless_finished(self, wait: bool = False) -> None:

@@ -16,7 +16,12 @@ from typing import Any
 import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -26,9 +31,16 @@ from ferlab.instantiate import conf_folder
 from ferlab.learning.memory import is_out_of_memory
 from ferlab.learning.processes import from_first, is_distributed
 from ferlab.runs import RunFolder
+from ferlab.stages.arguments import (
+    check_arguments,
+    is_sweep,
+    start_of_command,
+    with_place,
+    with_quoted_places,
+)
 from ferlab.stages.console import show_log_on_console
 from ferlab.stages.known import check_known, unknown_key
-from ferlab.stages.sweep import REMEDY, conclude, is_sweep, plan
+from ferlab.stages.sweep import REMEDY, conclude, plan
 
 MISTAKES = (FerlabError, HydraException, OmegaConfBaseException, OSError)
 """What is told in one line, without a traceback."""
@@ -62,16 +74,16 @@ def run_stage(
     show_log_on_console()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and the wording is ours
     command = sys.argv
-    program = command[0]
-    start = ["python", program] if Path(program).name == "train.py" else ["ferlab", name]
+    typed, arguments = arguments, with_quoted_places(arguments)
     try:
-        _check_arguments(arguments, sweeps)
+        check_arguments(arguments, sweeps)
         if name != "train" and is_distributed():
             raise FerlabError(f"{name} cannot run under torchrun; start it by itself")
         if not is_sweep(arguments):
             raised: list[Exception] = []
+            start = start_of_command(name)
             with _composing(name, sweeps):
-                _run_hydra(name, partial(_run, name, task, start, raised), arguments)
+                _run_hydra(name, partial(_run, name, task, start, typed, raised), arguments)
             if raised:
                 raise raised[0]
             return 0
@@ -81,8 +93,8 @@ def run_stage(
             raise FerlabError(f"{name} cannot be swept with -m; start it once per value")
         with _composing(name, sweeps):
             sweep = plan(name, arguments)
-        _check_arguments(sweep.arguments)  # with what the configuration sweeps
-        again = shlex.join([*start, *arguments])
+        check_arguments(sweep.arguments)  # with what the configuration sweeps
+        again = shlex.join([*start_of_command(name), *typed])
         job = partial(_run_in_sweep, name, task, again, [job.name for job in sweep.jobs])
         _run_hydra(name, job, sweep.arguments)
         table, all_finished = conclude(sweep)
@@ -130,6 +142,7 @@ def _run(
     name: str,
     task: Callable[[DictConfig, RunFolder], Any],
     start: Sequence[str],
+    typed: Sequence[str],
     raised: list[Exception],
     config: DictConfig,
 ) -> Any:
@@ -151,9 +164,8 @@ def _run(
             raised.append(explained(error))
             return None
         except Interrupted as stop:
-            place = f"hydra.run.dir={os.path.relpath(folder.path)}"
-            overrides = stop.again or [*HydraConfig.get().overrides.task, place]
-            raise Interrupted(f"{stop}; go on with: {shlex.join([*start, *overrides])}") from None
+            arguments = stop.again or with_place(typed, os.path.relpath(folder.path))
+            raise Interrupted(f"{stop}; go on with: {shlex.join([*start, *arguments])}") from None
 
 
 def _run_in_sweep(
@@ -198,32 +210,6 @@ def _check_no_sweep() -> None:
         )
 
 
-def _check_arguments(arguments: Sequence[str], sweeps: bool = True) -> None:
-    """Raise FerlabError for what Hydra would take and nobody can mean.
-
-    `model=[A,B]` it would merge silently, of `model=null` make nothing, of `augment.extra={}` no
-    change, and `--experimental-rerun` reads a pickle, which can run anything.
-    """
-    for argument in arguments:
-        if argument.startswith("--experimental-rerun"):
-            raise FerlabError("--experimental-rerun reads a pickle; type the command again instead")
-        group, _, choice = argument.partition("=")
-        if choice.replace(" ", "") == "{}" and not group.startswith("+"):
-            raise FerlabError(
-                f"{argument} would change nothing; set what it holds, key by key, or {group}=null"
-            )
-        if not group or not (conf_folder() / group).is_dir():
-            continue
-        if choice.startswith("["):
-            remedy = f", or sweep with -m {group}={choice.strip('[]')}" if sweeps else ""
-            raise FerlabError(f"{argument} would merge them into one; name one{remedy}")
-        if group in ("experiment", "debug") and "null" in choice.split(","):
-            raise FerlabError(f"{group} cannot be null on a command line; leave null out")
-        if choice in ("null", ""):
-            known = ", ".join(sorted(path.stem for path in (conf_folder() / group).glob("*.yaml")))
-            raise FerlabError(f"{group} cannot be empty; {group} is one of {known}")
-
-
 def _fail(message: str, status: int = 1) -> int:
     print(f"ferlab: {message}", file=sys.stderr)
     return status
@@ -260,6 +246,11 @@ def _words(error: Exception) -> str:
         group, _, wanted = str(error.missing_cfg_file).rpartition("/")
         known = ", ".join(error.options)
         return f"there is no {group}={wanted}; {group} is one of {known}"
+    if isinstance(error, OverrideParseException):
+        return (
+            f"{error.override} cannot be read; put what has other signs than letters, digits and "
+            "/._- in quotes of its own, as in 'data.root=\"…\"'"
+        )
     if isinstance(error, OSError):
         what = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
         return f"{what}; what was finished before is kept"

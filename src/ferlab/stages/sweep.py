@@ -20,6 +20,7 @@ from ferlab.history import read_history, total_seconds
 from ferlab.instantiate import conf_folder, plain
 from ferlab.reporting.jobs import FINISHED, JobRow, describe_jobs, jobs_to_csv
 from ferlab.runs import RunFolder, digest, flatten, settles_result
+from ferlab.stages.arguments import SWEEP_FLAGS, without_config_dir
 from ferlab.stages.known import check_known
 from ferlab.stages.named import judged_networks, named_runs
 
@@ -61,14 +62,6 @@ class Sweep(NamedTuple):
 REMEDY = "choose another hydra.sweep.dir"
 """What to do where a job's folder belongs to another configuration."""
 
-FLAGS = ("-m", "--multirun")
-"""What asks Hydra for a sweep."""
-
-
-def is_sweep(arguments: Sequence[str]) -> bool:
-    """Return whether these arguments of a command line ask for a sweep."""
-    return any(argument in FLAGS for argument in arguments)
-
 
 def plan(stage: str, arguments: Sequence[str]) -> Sweep:
     """Compose every job of a sweep.
@@ -84,7 +77,7 @@ def plan(stage: str, arguments: Sequence[str]) -> Sweep:
         FerlabError: it is not a product of lists of values, or a folder is not there.
         HydraException, OmegaConfBaseException: a job's configuration cannot be composed.
     """
-    arguments = _without_config_dir(arguments)
+    arguments = without_config_dir(arguments)
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         given = [argument for argument in arguments if not argument.startswith("-")]
@@ -135,29 +128,9 @@ def plan(stage: str, arguments: Sequence[str]) -> Sweep:
         if job.folder.metrics.exists():
             _check_told(job, config)
     # Hydra takes no overrides on both sides of a flag; a person may put it anywhere.
-    others = [argument for argument in arguments if argument not in FLAGS]
+    others = [argument for argument in arguments if argument not in SWEEP_FLAGS]
     own.append("hydra.sweeper.params=null")  # or Hydra would sweep them once more
-    return Sweep(folder, jobs, [FLAGS[0], *others, *added, *own])
-
-
-def _without_config_dir(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments with Hydra's `--config-dir` as the override that does the same.
-
-    Raises:
-        FerlabError: there is no such folder.
-    """
-    composed = []
-    rest = iter(arguments)
-    for argument in rest:
-        flag, _, name = argument.partition("=")
-        if flag in ("--config-dir", "-cd"):
-            folder = name or next(rest, "")
-            if not folder or not Path(folder).is_dir():
-                raise FerlabError(f"{flag}: there is no folder {folder!r}")
-            quoted = str(Path(folder).resolve()).replace("\\", "\\\\").replace("'", "\\'")
-            argument = f"hydra.searchpath=['file://{quoted}']"
-        composed.append(argument)
-    return composed
+    return Sweep(folder, jobs, [SWEEP_FLAGS[0], *others, *added, *own])
 
 
 def _configured(stage: str, overrides: Mapping[str, Override]) -> dict[str, str]:

@@ -118,6 +118,7 @@ def train(config: DictConfig, folder: RunFolder) -> float | None:
                 **teachers.fixed,
                 "accelerator": trainer.strategy.root_device.type,
                 "precision": trainer.precision,
+                "processes": str(trainer.world_size),  # of which each normalises its own images
             },
             device=describe_device(trainer),
             overrides=HydraConfig.get().overrides.task,
