@@ -9,6 +9,7 @@ import kagglehub
 import numpy as np
 import pytest
 from faces import make_csv, make_store, make_tree, zip_folder
+from filelock import FileLock, Timeout
 from mistakes import mistake_of
 from PIL import Image
 
@@ -168,6 +169,16 @@ def test_without_a_network_one_line_says_what_can_be_done(kaggle, error):
     for way_out in ("data.root=", "kagglehub.login()", "by hand into data/fer2013", "data=drawn"):
         assert way_out in line
     assert type(error).__name__ in line
+
+
+def test_one_process_downloads_at_a_time(tree, kaggle, tmp_path):
+    def download(handle):
+        with pytest.raises(Timeout):
+            FileLock(tmp_path / "cache/kaggle.lock").acquire(blocking=False)
+        return str(tree)
+
+    kaggle.side_effect = download
+    assert find_root() == tree
 
 
 def test_an_interruption_of_the_download_is_no_mistake(kaggle):

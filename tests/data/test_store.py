@@ -6,10 +6,12 @@ import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from faces import make_store
+from mistakes import mistake_of
 
 from ferlab.checks import FerlabError
 from ferlab.data import store as store_module
@@ -234,6 +236,13 @@ def test_the_cache_lies_where_the_environment_says(monkeypatch):
     assert cache_folder() == Path("/xdg/ferlab")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_folder() == Path("/home/me/.cache/ferlab")
+
+
+def test_a_user_without_a_home_is_told_to_name_a_cache(monkeypatch):
+    for name in ("FERLAB_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", Mock(side_effect=RuntimeError))
+    assert "set the environment variable FERLAB_CACHE" in mistake_of(cache_folder)
 
 
 def test_split_codes_are_those_that_caches_and_tables_hold():

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import PIL
+from filelock import FileLock
 
 from ferlab.checks import FerlabError
 from ferlab.data import pixel_csv, tree
@@ -37,7 +38,7 @@ def fer2013(root: str | None = None, cache: str | None = None) -> ImageStore:
     Raises:
         FerlabError: no data, or data that cannot be FER-2013; the message names the file.
     """
-    place = find_root(root)
+    place = find_root(root, cache)
     key, decode = _recognise(place)
     store = cached(cache_folder(cache) / f"{key}-{FORMAT}", decode)
     log.info("data: FER-2013 from %s", place)
@@ -54,7 +55,7 @@ def drawn(size: int, seed: int = 0, cache: str | None = None) -> ImageStore:
     return cached(store_folder, lambda: draw_store(size, seed))
 
 
-def find_root(root: str | None = None) -> Path:
+def find_root(root: str | None = None, cache: str | None = None) -> Path:
     """Return the folder or file of FER-2013: the first of five places that is there.
 
     `root`; the environment variable FERLAB_DATA; `data/fer2013` in the working directory; the
@@ -64,7 +65,7 @@ def find_root(root: str | None = None) -> Path:
         FerlabError: a place that was named does not exist, or none was found and the download
             failed.
     """
-    return find_local(root) or _kaggle()
+    return find_local(root) or _kaggle(cache_folder(cache))
 
 
 def find_local(root: str | None = None) -> Path | None:
@@ -106,12 +107,14 @@ def _recognise(place: Path) -> tuple[str, Callable[[], ImageStore]]:
     )
 
 
-def _kaggle() -> Path:
+def _kaggle(cache: Path) -> Path:
     """Return the Kaggle data set's folder from kagglehub's cache, downloading it where needed."""
-    import kagglehub  # half a second that a run with local data need not pay
-
     try:
-        return Path(kagglehub.dataset_download(KAGGLE_HANDLE))
+        import kagglehub  # half a second that a run with local data need not pay
+
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(cache / "kaggle.lock"):  # or two processes would write the same archive
+            return Path(kagglehub.dataset_download(KAGGLE_HANDLE))
     except Exception as error:  # kagglehub passes on whatever its network stack raises
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:120]
         raise FerlabError(

@@ -158,7 +158,13 @@ def cache_folder(chosen: str | None = None) -> Path:
     """Return the folder for decoded stores: `chosen`, $FERLAB_CACHE, or in the user's cache."""
     if named := chosen or os.environ.get("FERLAB_CACHE"):
         return Path(os.path.expanduser(str(named)))
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ferlab"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ferlab"
+    except RuntimeError as error:
+        raise FerlabError(
+            "this user has no home folder for decoded images; set the environment variable "
+            "FERLAB_CACHE"
+        ) from error
 
 
 def _is_whole(folder: Path) -> bool:
