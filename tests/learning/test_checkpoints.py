@@ -241,6 +241,16 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_batch_and_checkpoint(
     assert Path("stopped/history.csv").read_text().count("\n") == 2  # its header and epoch 1
 
 
+def test_a_training_whose_epochs_have_one_batch_stops_and_begins_anew(train, monkeypatch):
+    one = ["data.batch_size=128", "hydra.run.dir=one"]
+    at_batch(monkeypatch, 1, 0, lambda: signal.raise_signal(signal.SIGINT))
+    status, _, err = train(*one)
+    assert status == 130
+    assert "stopped by SIGINT after epoch 2; epochs of one batch are not saved, so it begin" in err
+    assert train(*one)[0] == 0
+    assert Outcome(Path("one")).metrics["epochs"] == 3
+
+
 @pytest.mark.parametrize(("arrives", "noticed"), [(True, 4), (False, 6)])
 def test_a_lost_loss_is_noticed_when_it_arrives_at_the_epochs_end_at_latest(
     tmp_path, monkeypatch, arrives, noticed

@@ -109,6 +109,15 @@ class Checkpoints(Callback):
         self._written = time.monotonic()
         self._signals.listen()
 
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: object, batch_idx: int
+    ) -> None:
+        if trainer.num_training_batches == 1 and (signalled := self._signalled(trainer)):
+            raise Interrupted(
+                f"stopped by {signalled} after epoch {trainer.current_epoch}; epochs of one batch "
+                "are not saved, so it begins anew"
+            )
+
     def on_train_batch_end(
         self,
         trainer: L.Trainer,
