@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import skops.io
 from mistakes import mistake_of
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC, LinearSVC
 
 from ferlab.classical.features import Features
@@ -19,6 +21,7 @@ ESTIMATORS = {
     "random_forest": RandomForestClassifier(5, random_state=0),
     "linear_svc": LinearSVC(),
     "logistic_regression": LogisticRegression(),
+    "perceptron": MLPClassifier((4,), tol=1, random_state=0),
 }
 
 
@@ -103,6 +106,24 @@ def test_a_class_without_images_is_refused():
 )
 def test_a_wrong_recipe_is_refused_before_it_is_fitted(arguments, message):
     assert message in mistake_of(lambda: Recipe(**{"name": "svm", "estimator": SVC(), **arguments}))
+
+
+class Nearest(ClassifierMixin, BaseEstimator):
+    """Of scikit-learn's kind, but not its own: it declares no constraints."""
+
+    def fit(self, values, labels):
+        self.classes_ = np.unique(labels)
+        self.centres_ = np.stack([values[labels == one].mean(axis=0) for one in self.classes_])
+        return self
+
+    def predict(self, values):
+        return self.classes_[((values[:, None] - self.centres_) ** 2).sum(axis=2).argmin(axis=1)]
+
+
+def test_another_librarys_classifier_is_fitted():
+    features = make_features()
+    predicted = fit(Recipe("nearest", Nearest()), [features]).pipeline.predict(features.values)
+    assert (predicted == features.labels).mean() > 0.5
 
 
 def test_more_folds_than_images_are_refused():

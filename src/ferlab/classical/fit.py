@@ -20,8 +20,13 @@ from ferlab.classical.features import Features
 from ferlab.emotions import EMOTIONS
 from ferlab.files import replacing
 
-TRUSTED = ("sklearn.tree._tree.Tree",)
-"""What a .skops may hold beside the types that skops trusts; `_check_trees` looks at the nodes."""
+TRUSTED = (
+    "sklearn.tree._tree.Tree",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+)
+"""What a .skops may hold beside the types that skops trusts: trees, at whose nodes `_check_trees`
+looks, and numbers that a multi-layer perceptron was fitted with."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,8 @@ class Recipe:
                 raise FerlabError(
                     f"search.{self.name}.{parameter} must be a list of values; got {values!r}"
                 )
-        for combination in ParameterGrid(dict(self.search)):
+        checks = hasattr(self.estimator, "_parameter_constraints")  # those of others do not
+        for combination in ParameterGrid(dict(self.search)) if checks else ():
             try:
                 # scikit-learn would say so when it fits, long after the start
                 clone(self.estimator).set_params(**combination)._validate_params()
@@ -149,8 +155,8 @@ def load_pipeline(path: Path) -> Pipeline:
     except UntrustedTypesFoundException:
         foreign = set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED)
         raise FerlabError(
-            f"{path} holds {', '.join(sorted(foreign))}, which could run anything; "
-            "it is not a classifier that ferlab fitted"
+            f"{path} holds {', '.join(sorted(foreign))}, which could run anything; where you know "
+            "who fitted it, skops.io.load takes that among trusted"
         ) from None
     except FileNotFoundError as error:
         raise FerlabError(f"there is no {path}; name the .skops of a fitted classifier") from error
