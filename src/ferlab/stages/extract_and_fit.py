@@ -20,6 +20,7 @@ from ferlab.runs import RunFolder, flatten
 from ferlab.stages.entry import run_stage
 from ferlab.stages.fits import Fits
 from ferlab.stages.named import judged_networks, named_runs
+from ferlab.stages.sweep import folder_name
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ def folder_names(values: Mapping[str, Any]) -> dict[str, str]:
             usual = {**usual, "_target_": wanted["_target_"]}
         usual = {"folds": ordinary["folds"], **usual}
         differing = [f"{key}-{value}" for key, value in wanted.items() if value != usual.get(key)]
-        names[name] = "".join(map(_typeable, "-".join([name, *differing])))
+        names[name] = folder_name("".join(map(_typeable, "-".join([name, *differing]))))
     return names
 
 
