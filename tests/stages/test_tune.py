@@ -4,6 +4,8 @@ import csv
 import gc
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,6 +19,8 @@ from conftest import TINY
 from ferlab.cli import main
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.learning.classifier import EmotionClassifier
+
+ROOT = Path(__file__).parents[2]
 
 SMALL = [
     *TINY,
@@ -80,11 +84,11 @@ def test_a_search_leaves_its_trials_its_page_and_a_recipe_that_trains_to_the_sam
     )
     assert "test/accuracy" not in metrics
 
-    recipe = Path("recipes/experiment/found.yaml")
-    recipe.parent.mkdir(parents=True)
-    (folder / "best.yaml").rename(recipe)
-    status = main(["train", "--config-dir", "recipes", "experiment=found", "hydra.run.dir=run"])
-    assert status == 0
+    put, _, train_it = re.search("train it with\n  (.*)", out)[1].rpartition(" && ")
+    subprocess.run(["bash", "-c", put], check=True)
+    program, *arguments = shlex.split(train_it)
+    assert program == "ferlab"
+    assert main([*arguments, "hydra.run.dir=run"]) == 0
     trained = json.loads(Path("run/metrics.json").read_text())
     assert trained["val/accuracy"] == pytest.approx(metrics["val/accuracy"], abs=1e-6)
     config = yaml.safe_load(Path("run/config.yaml").read_text())
@@ -180,13 +184,21 @@ def test_what_interpolates_a_varied_key_follows_it(tune):
     assert layers[2]["dropout"] == "${model.layers.0.dropout}"
 
 
-def test_what_the_search_took_out_is_taken_out_of_the_recipes_training_too(tune):
+@pytest.mark.parametrize(
+    ("place", "start"),
+    [(".", "ferlab train --config-dir recipes"), (ROOT, "python train.py")],
+    ids=["elsewhere", "in the checkout"],
+)
+def test_what_the_search_took_out_is_taken_out_of_the_recipes_training_too(
+    tune, tmp_path, monkeypatch, place, start
+):
+    monkeypatch.chdir(place)
     without = "~callbacks.early_stopping"
-    status, out, err = tune("tune.trials=1", without)
+    status, out, err = tune("tune.trials=1", without, f"hydra.run.dir={tmp_path}/found")
     assert status == 0, err
-    command = f"python train.py experiment=tuned '{without}'"
+    command = f"{start} experiment=tuned '{without}'"
     assert command in out
-    assert f"# {command}\n" in (only_folder() / "best.yaml").read_text()
+    assert f"# {command}\n" in (tmp_path / "found/best.yaml").read_text()
 
 
 def test_the_less_the_loss_the_better(tune):

@@ -1,7 +1,9 @@
 """A configuration of train as a file of `conf/experiment`."""
 
+import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -9,6 +11,7 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from ferlab.instantiate import conf_folder
 from ferlab.runs import settles_result
 
 _NOT_OF_A_RECIPE = ("experiment", "debug", "logger", "tune")
@@ -33,14 +36,26 @@ def write_recipe(config: DictConfig, comment: Sequence[str]) -> str:
     return "\n".join(["# @package _global_", *(f"# {line}" for line in comment), text])
 
 
-def training_command(config: DictConfig, name: str) -> str:
-    """Return what trains the recipe of `config` once it is `conf/experiment/<name>.yaml`.
+def training_commands(config: DictConfig, recipe: Path, name: str) -> tuple[str, str]:
+    """Return what puts a recipe where experiments are looked for, and what then trains it.
 
     A file can add to the groups and change what they hold; what this process's command line took
     out of them must be taken out again.
+
+    Args:
+        config: that the recipe was written of.
+        recipe: the file.
+        name: of the experiment.
     """
+    in_checkout = conf_folder() == Path("conf").absolute()
+    conf = "conf" if in_checkout else "recipes"
+    put = shlex.join(["cp", os.path.relpath(recipe), f"{conf}/experiment/{name}.yaml"])
+    start = ["python", "train.py"] if in_checkout else ["ferlab", "train", "--config-dir", conf]
     removed = _removed(_groups()[1], _raw(config))
-    return shlex.join(["python", "train.py", f"experiment={name}", *removed])
+    return (
+        put if in_checkout else f"mkdir -p {conf}/experiment && {put}",
+        shlex.join([*start, f"experiment={name}", *removed]),
+    )
 
 
 def _groups() -> tuple[dict[str, str], Any]:

@@ -13,7 +13,6 @@ from typing import Any
 import lightning as L
 import optuna
 import torch
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
@@ -32,7 +31,7 @@ from ferlab.search.study import Search, make_pruner, n_begun
 from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data
 from ferlab.stages.distil import Teachers
 from ferlab.stages.entry import explained, run_stage
-from ferlab.stages.recipe import training_command, write_recipe
+from ferlab.stages.recipe import training_commands, write_recipe
 from ferlab.stages.recorded import check_same_data
 from ferlab.stages.split import validates
 
@@ -178,11 +177,8 @@ def _finish(
         },
     )
     log.info("plots:  %s", os.path.relpath(folder.path / "index.html"))
-    log.info(
-        "recipe: %s; train it with\n  cp %s conf/experiment/tuned.yaml && %s",
-        *[os.path.relpath(recipe)] * 2,
-        training_command(config, "tuned"),
-    )
+    commands = " && ".join(training_commands(config, recipe, "tuned"))
+    log.info("recipe: %s; train it with\n  %s", os.path.relpath(recipe), commands)
     return value
 
 
@@ -192,7 +188,6 @@ def _comment(
     """Return what the recipe opens with: how to train it, what it reached, and how it was found."""
     epoch, value = best_epoch(best, MONITORS[config.monitor])
     assert best.duration is not None
-    overrides = shlex.join(HydraConfig.get().overrides.task)
     story = (
         f"{config.monitor} {value:.4f} at epoch {epoch} of {len(best.intermediate_values)}, on "
         f"{config.data.title}, in {best.duration.total_seconds():.1f} s on {device}: trial "
@@ -200,10 +195,9 @@ def _comment(
         "so expect less on others; test images were not looked at. Found with:"
     )
     return [
-        f"cp {os.path.relpath(recipe)} conf/experiment/tuned.yaml",
-        training_command(config, "tuned"),
+        *training_commands(config, recipe, "tuned"),
         *textwrap.wrap(story, 98),
-        f"ferlab tune {overrides}".strip(),
+        shlex.join(["ferlab", "tune", *sys.argv[1:]]),
     ]
 
 
