@@ -123,6 +123,11 @@ def test_a_twin_of_a_validation_image_is_not_clean_either():
     assert module(store, val_fraction=0.5).test_parts()["clean"].sum() == 7 * N
 
 
+def test_without_training_images_nobody_knows_which_test_images_are_clean():
+    store = make_store(N, splits=("public", "private"))
+    assert set(module(store).test_parts()) == {"public", "private"}
+
+
 def test_the_official_halves_are_told_apart():
     store = make_store(N, splits=("training", "public", "private", "test"))
     data = module(store)
@@ -194,6 +199,14 @@ def test_dropping_twins_from_train_leaves_the_test_set_as_it_is():
     assert np.array_equal(kept.test_rows, dropped.test_rows)
     assert np.array_equal(kept.test_parts()["clean"], dropped.test_parts()["clean"])
     assert not kept.test_parts()["clean"].all()
+
+
+def test_twins_are_dropped_before_the_number_of_images_is_limited():
+    store = store_with_defects()
+    dropped = module(store, twins="drop_from_train")
+    most = len(np.concatenate(dropped.train_and_val_rows)) - 1
+    limited = module(store, twins="drop_from_train", limit=most)
+    assert len(np.concatenate(limited.train_and_val_rows)) == most
 
 
 def test_dropped_blanks_are_neither_trained_on_nor_judged():

@@ -93,9 +93,10 @@ class FaceDataModule(L.LightningDataModule):
     @cached_property
     def train_and_val_rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The store's indices of the train and of the validation images, each ascending."""
-        training = self._used(self.store.rows("training"))
+        training = self.store.rows("training")
         if self.twins == "drop_from_train":
             training = training[~self.audit.superfluous[training]]
+        training = self._used(training)
         train, val = stratified_split(
             self.store.labels[training],
             self.store.hashes[training],
@@ -139,14 +140,14 @@ class FaceDataModule(L.LightningDataModule):
         """Return which of the test rows belong to each part that is judged by itself.
 
         `public` and `private` are the official halves; `clean` leaves out the images that have
-        an identical twin in the training split, whether it was trained on or not.
+        an identical twin in the training split, whether it was trained on or not; a store without
+        training images does not tell them.
         """
         splits = self.store.splits[self.test_rows]
-        return {
-            "public": splits == SPLITS.index("public"),
-            "private": splits == SPLITS.index("private"),
-            "clean": ~self.audit.leaked[self.test_rows],
-        }
+        parts = {name: splits == SPLITS.index(name) for name in ("public", "private")}
+        if len(self.store.rows("training")):
+            parts["clean"] = ~self.audit.leaked[self.test_rows]
+        return parts
 
     def _used(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows without blank images and, evenly spread, no more than the limit."""
