@@ -101,6 +101,7 @@ def test_a_class_without_images_is_refused():
         ({"search": {"C": 1}}, "search.svm.C must be a list of values; got 1"),
         ({"search": {"C": [1.0, -1]}}, "classifier.svm: The 'C' parameter of SVC must be"),
         ({"search": 5}, "search.svm must map parameters to lists of values; got 5"),
+        ({"estimator": SVC(probability=True)}, "classifier.svm.probability must be false"),
         ({"folds": 1}, "folds must be an integer >= 2; got 1"),
     ],
 )

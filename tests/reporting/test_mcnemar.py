@@ -122,6 +122,12 @@ def test_test_images_of_the_same_data_are_matched_in_whatever_form_they_were_rea
     assert "different images" in mistake_of(compare_judged, folder, table)
 
 
+def test_other_images_of_the_same_data_are_not_matched_by_their_order():
+    one = {"test": judged(["a", "b"], [0, 1], [0, 0])}
+    other = {"test": judged(["b", "c"], [0, 1], [0, 0])}
+    assert "different images" in mistake_of(compare_judged, one, other, True)
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"\x80\x04.", LONE_ARRAY])
 def test_damaged_predictions_are_named(tmp_path, content):
     path = tmp_path / "predictions.npz"

@@ -57,6 +57,11 @@ class Recipe:
         place = f"classifier.{self.name}"
         if not isinstance(self.estimator, BaseEstimator) or not is_classifier(self.estimator):
             raise FerlabError(f"{place} must be a classifier of scikit-learn's kind")
+        if getattr(self.estimator, "probability", False) is True:
+            raise FerlabError(
+                f"{place}.probability must be false: such probabilities contradict the classes "
+                "that the classifier predicts"
+            )
         check_boolean(f"{place}.standardise", self.standardise)
         check_integer("folds", self.folds, at_least=2)
         if not isinstance(self.search, Mapping):

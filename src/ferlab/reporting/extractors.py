@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping
 
 from ferlab.reporting.aligned import format_table
-from ferlab.reporting.literature import TABLE_3
+from ferlab.reporting.literature import REPORT_IMAGES, TABLE_3
 
 ALONE = "network_alone"
 """The column of the networks' own output layers."""
@@ -14,28 +14,36 @@ Accuracies = Mapping[str, float]
 """Test accuracy by the name of a classifier, or ALONE."""
 
 
-def format_extractors(title: str, measured: Mapping[str, Accuracies], form: str = "text") -> str:
+def format_extractors(
+    title: str, measured: Mapping[str, Accuracies], cites: bool = True, form: str = "text"
+) -> str:
     """Return the table: a row per network and, where the report has one, the report's below it.
 
     Args:
         title: above the table.
         measured: by the name of a network; each of the same classifiers.
+        cites: whether the report's rows are there; they are of FER-2013.
         form: one of `aligned.FORMATS`.
     """
     columns = _columns(measured)
     body = [
-        [network, source, *(_four_decimals(accuracies.get(column)) for column in columns)]
-        for network, source, accuracies in _rows(measured)
+        [
+            network,
+            source if source == "ferlab" else f"the report, {REPORT_IMAGES}",
+            *(_four_decimals(accuracies.get(column)) for column in columns),
+        ]
+        for network, source, accuracies in _rows(measured, cites)
     ]
     header = ["extractor", "", *columns]
     lines = format_table(header, body, [], range(2, len(header)), form)
     return "\n".join([f"### {title}" if form == "markdown" else title, "", *lines])
 
 
-def extractors_to_csv(measured: Mapping[str, Accuracies]) -> str:
+def extractors_to_csv(measured: Mapping[str, Accuracies], cites: bool = True) -> str:
     """Return the table as CSV: extractor, source (ferlab or report), and a column per classifier.
 
-    Accuracies in full precision; empty where the report has none.
+    Accuracies in full precision; empty where the report has none. Arguments as of
+    `format_extractors`.
     """
     columns = _columns(measured)
     text = io.StringIO()
@@ -43,7 +51,7 @@ def extractors_to_csv(measured: Mapping[str, Accuracies]) -> str:
     writer.writerow(["extractor", "source", *columns])
     writer.writerows(
         [network, source, *(accuracies.get(column, "") for column in columns)]
-        for network, source, accuracies in _rows(measured)
+        for network, source, accuracies in _rows(measured, cites)
     )
     return text.getvalue()
 
@@ -54,12 +62,12 @@ def _columns(measured: Mapping[str, Accuracies]) -> list[str]:
     return [*classifiers, ALONE]
 
 
-def _rows(measured: Mapping[str, Accuracies]) -> list[tuple[str, str, Accuracies]]:
+def _rows(measured: Mapping[str, Accuracies], cites: bool) -> list[tuple[str, str, Accuracies]]:
     """Return network, source and accuracies of each row."""
     rows: list[tuple[str, str, Accuracies]] = []
     for network, accuracies in measured.items():
         rows.append((network, "ferlab", accuracies))
-        if network in TABLE_3:
+        if cites and network in TABLE_3:
             rows.append((network, "report", TABLE_3[network]))
     return rows
 

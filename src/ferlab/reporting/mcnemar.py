@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ferlab.checks import FerlabError
+from ferlab.checks import FerlabError, counted
 from ferlab.emotions import EMOTIONS
 from ferlab.files import DAMAGED
 from ferlab.reporting.intervals import paired_interval
@@ -73,7 +73,7 @@ class Paired:
         low, high = (f"{100 * end:+.2f}" for end in self.interval)
         p = f"p {self.p_text}" if self.p_text.startswith("<") else f"p = {self.p_text}"
         found = (
-            f"of {self.discordant:,} images that one alone gets right the first has "
+            f"of {counted(self.discordant, 'image')} that one alone gets right the first has "
             f"{self.first_alone:,}, which is {100 * self.difference:+.2f} points of accuracy "
             f"(95 % interval {low} to {high}, {p})"
         )
@@ -184,8 +184,9 @@ def compare_judged(first: Judged, second: Judged, same_data: bool = False) -> di
     Args:
         first: of `read_predictions`.
         second: likewise.
-        same_data: whether both were judged on the same data. Their test images are then matched by
-            their order, since another form of the data, a folder or a CSV file, has other names.
+        same_data: whether both were judged on the same data. Test images without a name in common
+            are then matched by their order: another form of the data, a folder or a CSV file, has
+            other names.
 
     Raises:
         FerlabError: the two have judged no split of the same images.
@@ -193,7 +194,12 @@ def compare_judged(first: Judged, second: Judged, same_data: bool = False) -> di
     compared = {}
     for split in first.keys() & second.keys():
         one, other = first[split], second[split]
-        in_order = same_data and split.startswith("test") and np.array_equal(one[1], other[1])
+        in_order = (
+            same_data
+            and split.startswith("test")
+            and np.array_equal(one[1], other[1])
+            and not np.isin(one[0], other[0]).any()
+        )
         if not in_order:
             one, other = _by_name(one), _by_name(other)
             if not all(np.array_equal(one[column], other[column]) for column in (0, 1)):

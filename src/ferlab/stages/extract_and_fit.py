@@ -56,6 +56,7 @@ def extract_and_fit(config: DictConfig, folder: RunFolder) -> None:
     log.info("device  %s, precision %s", describe_device(trainer), trainer.precision)
     judged: dict[str, dict[str, dict[str, float]]] = {}  # by network, classifier, metric
     data: dict[str, str] = {}  # what a heading says of them, by digest
+    titles = set()
     for run, name in zip(runs, _names(runs), strict=True):
         fits = Fits(config, run, trainer.strategy.root_device)
         judged[name] = {
@@ -63,6 +64,7 @@ def extract_and_fit(config: DictConfig, folder: RunFolder) -> None:
         }
         judged[name][ALONE] = fits.judge_network()
         data[fits.data.store.digest] = fits.judged_images
+        titles.add(fits.title)
 
     folder.open(
         values,
@@ -78,11 +80,12 @@ def extract_and_fit(config: DictConfig, folder: RunFolder) -> None:
         for network, row in judged.items()
     }
     title = f"Table 3: accuracy on {'; '.join(dict.fromkeys(data.values()))}"
-    table = format_extractors(title, accuracies)
-    markdown = format_extractors(title, accuracies, form="markdown")
+    cites = titles == {"FER-2013"}
+    table = format_extractors(title, accuracies, cites)
+    markdown = format_extractors(title, accuracies, cites, form="markdown")
     write_text(folder.report / "table_3.txt", f"{table}\n")
     write_text(folder.report / "table_3.md", f"{markdown}\n")
-    write_text(folder.report / "table_3.csv", extractors_to_csv(accuracies))
+    write_text(folder.report / "table_3.csv", extractors_to_csv(accuracies, cites))
     write_json(
         folder.metrics,
         {
