@@ -107,3 +107,8 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
     """Return `, did you mean '...'?` when a known name is close to `word`, else an empty string."""
     close = difflib.get_close_matches(str(word), list(known), n=1)
     return f", did you mean {close[0]!r}?" if close else ""
+
+
+def counted(count: int, noun: str) -> str:
+    """Return the number with its noun: `1 image`, `3,589 images`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

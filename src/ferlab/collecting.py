@@ -162,8 +162,6 @@ def _run(
     parameters, macs = _costs(run.model / DESCRIPTION)
     history = read_history(run.history)
     in_sweep = (run.path.absolute().parent / "multirun.yaml").is_file()
-    if "seed" in config["data"]["source"]:  # each seed draws its own faces
-        common = {**common, "digest": ""}
     return Entry(
         kind="sweep job" if in_sweep else "run",
         **own_columns(config),
@@ -174,7 +172,7 @@ def _run(
         best_epoch=_whole(metrics.get("best_epoch")),
         seconds=total_seconds(history),
         history=history,
-        **common,
+        **_alike(config, common),
     )
 
 
@@ -221,8 +219,13 @@ def _classifier(folder: Path, environment: Mapping[str, Any], common: dict[str, 
         seed=named.get("seed"),
         data=named["data"] if same_data else "FER-2013",  # data.root names no other
         judged=(member,),
-        **common,
+        **(_alike(recorded, common) if same_data and recorded else common),
     )
+
+
+def _alike(config: Mapping[str, Any], common: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns without the digest of faces of which each seed draws its own."""
+    return {**common, "digest": ""} if "seed" in config["data"]["source"] else common
 
 
 def _costs(description: Path) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ferlab.checks import FerlabError
+from ferlab.checks import FerlabError, counted
 from ferlab.reporting import comparison, figures, page
 from ferlab.reporting.entries import HIGHER_IS_BETTER, TRAINED, Entry, OverSeeds, of_each, ordered
 from ferlab.reporting.extractors import ALONE
@@ -88,12 +88,11 @@ def figure_sections(entries: Sequence[Entry], folder: Path) -> Iterator[str]:
             groups.setdefault(entry.test_set, []).append(entry)
     largest = sorted(groups, key=lambda name: -len(groups[name]))
     for number, name in enumerate(largest[:MOST_TEST_SETS], start=1):
-        yield page.section(
-            f"{_runs(len(groups[name]))} on {name}", *_figures(groups[name], folder, number)
-        )
+        runs = counted(len(groups[name]), "run")
+        yield page.section(f"{runs} on {name}", *_figures(groups[name], folder, number))
     if left := largest[MOST_TEST_SETS:]:
         yield page.paragraph(
-            f"No figures of {len(left)} more test sets: {'; '.join(left[:5])}"
+            f"Test sets without figures, {len(left)}: {'; '.join(left[:5])}"
             f"{' …' if len(left) > 5 else ''}. Choose with where={{judged_on: …}}.",
             soft=True,
         )
@@ -141,7 +140,8 @@ def _costs(group: Sequence[Entry], folder: Path, number: int) -> str:
     figures.save(draw_costs(group, "Test accuracy against cost"), path)
     return page.figure(
         path,
-        "One view of one image, forward. Named is each model's best run by validation, with its "
+        "The cost is that of one view of one image, forward; the accuracy is as a run judges, "
+        "which may average several views. Named is each model's best run by validation, with its "
         "95 % interval; grey are the others.",
     )
 
@@ -163,7 +163,7 @@ def _curves(group: Sequence[Entry], folder: Path, number: int) -> Iterator[str]:
     others = len(drawn) - HIGHLIGHTED
     names = list(zip(COLOURS, map(_name, drawn), strict=False))
     if others > 0:
-        names.append((_GREY, f"{_runs(others)} more, their validation alone"))
+        names.append((_GREY, f"{counted(others, 'run')} more, their validation alone"))
     yield "<h3>Learning curves</h3>"
     yield page.side_by_side(*panels, halves=True)
     yield page.legend(names)
@@ -184,7 +184,8 @@ def _matrices(group: Sequence[Entry], folder: Path, number: int) -> Iterator[str
         drawn += 1
     yield "<h3>Confusion matrices</h3>"
     yield page.paragraph(
-        f"{drawn} of {_runs(len(group))} on {group[0].test_set}, the best of each model first."
+        f"{drawn} of {counted(len(group), 'run')} on {group[0].test_set}, the best of each model "
+        "first."
     )
     yield page.side_by_side(*parts, halves=True)
 
@@ -273,10 +274,6 @@ def _name(entry: Entry) -> str:
         else ""
     )
     return f"{entry.model}, {entry.optimizer}, {entry.augmentation}{seed}{details}{val}"
-
-
-def _runs(count: int) -> str:
-    return f"{count} run{'' if count == 1 else 's'}"
 
 
 def _last_two(header: Sequence[str]) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
 
-from ferlab.checks import FerlabError, check_choice, check_keys
+from ferlab.checks import FerlabError, check_choice, check_keys, counted
 from ferlab.reporting.intervals import wilson_interval
 
 SPLITS = ("train", "val", "test", "public", "private", "clean")
@@ -104,7 +104,7 @@ class Entry:
         part = {public: "PublicTest", private: "PrivateTest"}.get(all_of, "test")
         if public is not None and private is not None and public + private == all_of:
             part = "PublicTest and PrivateTest"
-        return f"{part}, {all_of:,} images" + (f", data {self.mark}" if self.mark else "")
+        return f"{part}, {counted(all_of, 'image')}" + (f", data {self.mark}" if self.mark else "")
 
     def interval(self, split: str) -> str:
         """Return half the width of an accuracy's 95 % interval in points: `± 1.75`."""

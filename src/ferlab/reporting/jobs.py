@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from ferlab.reporting.aligned import format_table
+from ferlab.reporting.tables import format_accuracy
 
 FINISHED = "finished"
 
@@ -35,7 +36,7 @@ class JobRow(NamedTuple):
 def describe_jobs(rows: Sequence[JobRow]) -> str:
     """Return a table of the jobs, and below it one over seeds where jobs differ in these alone.
 
-    Accuracies are in per cent, the time in hours, minutes and seconds.
+    Accuracies are in per cent with their 95 % interval, the time in hours, minutes and seconds.
     """
     columns = _accuracies(rows)
     numbers = range(2, 2 + len(columns))
@@ -43,7 +44,7 @@ def describe_jobs(rows: Sequence[JobRow]) -> str:
         [
             row.name,
             row.status,
-            *(_percent(row.metrics.get(column)) for column in columns),
+            *(_percent(row.metrics, column) for column in columns),
             "" if row.seconds is None else str(timedelta(seconds=round(row.seconds))),
             row.reason,
         ]
@@ -101,8 +102,13 @@ def _over_seeds(rows: Sequence[JobRow], columns: Sequence[str]) -> list[list[str
     ]
 
 
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.2f} %"
+def _percent(metrics: Mapping[str, float], column: str) -> str:
+    """Return an accuracy with its 95 % interval where the number of images is known."""
+    if column not in metrics:
+        return ""
+    n_images = metrics.get(column.replace("accuracy", "images"))
+    accuracy = metrics[column]
+    return format_accuracy(accuracy, int(n_images)) if n_images else f"{100 * accuracy:.2f} %"
 
 
 def _mean(values: Sequence[float]) -> str:

@@ -52,6 +52,8 @@ def table_3(entries: Sequence[Entry]) -> Table | None:
         if run is not None and run.test_set == group[0].test_set:
             measured[ALONE] = run
         cells = [_measured(measured.get(name)) for name in (*names, ALONE)]
+        if ALONE in measured and (view := _view(measured[ALONE])) != "none":
+            cells[-1] += f", {view}"  # the classifiers see one view
         body.append([network, "ferlab", *cells, group[0].test_set, run_of(group[0])])
         if network in TABLE_3 and group[0].data == "FER-2013":
             cited.append(len(body))
@@ -116,8 +118,13 @@ def _approach(entry: Entry) -> str:
 
 def _protocol(entry: Entry) -> str:
     chosen = "epoch chosen by validation" if "val" in entry.scores else "not validated"
-    view = entry.settings.get("augment.test_time", "none")
+    view = _view(entry)
     return chosen if view == "none" else f"{chosen}, test time {view}"
+
+
+def _view(entry: Entry) -> object:
+    """Return what the entry's predictions are averaged over."""
+    return entry.settings.get("augment.test_time", "none")
 
 
 def _points(accuracy: float) -> str:

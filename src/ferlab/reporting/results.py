@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ferlab.checks import counted
 from ferlab.emotions import EMOTIONS
 from ferlab.files import replacing, write_json, write_text
 from ferlab.reporting import faces, figures, tables
@@ -99,7 +100,7 @@ def describe(metrics: Mapping[str, float]) -> str:
     return "\n".join(
         f"{name:<14}accuracy "
         f"{tables.format_accuracy(metrics[f'{name}/accuracy'], int(metrics[f'{name}/images']))}"
-        f"  ({int(metrics[f'{name}/images'])} images)"
+        f"  ({counted(int(metrics[f'{name}/images']), 'image')})"
         for name in judged
     )
 

@@ -87,9 +87,11 @@ def compare(config: DictConfig, folder: RunFolder) -> None:
         name for name in ("data", "judged_on") if len({entry.value(name) for entry in entries}) == 1
     ]
     columns = [name for name in ON_CONSOLE if name not in alike]
+    if alike:
+        log.info("%s\n", ", ".join(str(entries[0].value(name)) for name in alike))
     log.info("%s\n", comparison.format_runs(entries[:SHOWN_ON_CONSOLE], columns))
     if len(entries) > SHOWN_ON_CONSOLE:
-        log.info("%d more are on the page", len(entries) - SHOWN_ON_CONSOLE)
+        log.info("more on the page: %d", len(entries) - SHOWN_ON_CONSOLE)
     log.info("%s", order)
     _say_left_out(left_out)
     if tested:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
-from ferlab.checks import FerlabError, check_boolean
+from ferlab.checks import FerlabError, check_boolean, counted
 from ferlab.classical.features import EXTRA, SPLITS, Extractor
 from ferlab.classical.fit import Fitted, Recipe, fit, save_pipeline
 from ferlab.classical.progress import peak_memory, with_clock
@@ -76,7 +76,7 @@ class Fits:
     @property
     def judged_images(self) -> str:
         """How many test images of which data there are, in words."""
-        return f"{len(self.data.test_rows):,} test images of {self.title}"
+        return f"{counted(len(self.data.test_rows), 'test image')} of {self.title}"
 
     def judge_network(self) -> dict[str, float]:
         """Return the metrics of the network alone, in fp32 and from one view of each image."""

@@ -90,7 +90,8 @@ def train(config: DictConfig, folder: RunFolder) -> float | None:
         check_integer("logger.confusion_every", config.logger.confusion_every, at_least=1)
 
     log.info("device  %s, precision %s", describe_device(trainer), trainer.precision)
-    log.info("model   %s, %s parameters", config.model.name, f"{classifier.n_parameters:,}")
+    n_parameters = f"{classifier.n_parameters:,}"
+    log.info("model   %s, %s trainable parameters", config.model.name, n_parameters)
     if trainer.early_stopping_callback is not None:
         if isinstance(classifier.schedule, Cosine | OneCycle):
             log.info(

@@ -158,7 +158,7 @@ def _finish(
         )
     best = study.best_trial
     n_trials = n_begun(trials.trials)
-    title = f"Search: Model {config.model.name}, {config.data.title}, {n_trials} trials"
+    title = f"Search: Model {config.model.name}, {config.data.title}, trials: {n_trials}"
     write_search_page(folder.path / "index.html", title, study, trials)
     recipe = folder.path / "best.yaml"
     device = describe_device(trainer)
@@ -191,8 +191,8 @@ def _comment(
     story = (
         f"{config.monitor} {value:.4f} at epoch {epoch} of {len(best.intermediate_values)}, on "
         f"{config.data.title}, in {best.duration.total_seconds():.1f} s on {device}: trial "
-        f"{best.number} of {n_trials} ({counts}). The validation images chose it out of all these, "
-        "so expect less on others; test images were not looked at. Found with:"
+        f"number {best.number}, trials {n_trials} ({counts}). The validation images chose it out "
+        "of all these, so expect less on others; test images were not looked at. Found with:"
     )
     return [
         *training_commands(config, recipe, "tuned"),
