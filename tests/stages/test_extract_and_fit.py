@@ -87,15 +87,13 @@ def test_the_run_gets_features_and_classifiers_and_the_table_is_written(extract_
     assert {path.name for path in forest.iterdir()} == common | {"random_forest.skops"}
     assert (forest / "report/reliability.png").exists()
     assert not (CLASSICAL / "svm/report/reliability.png").exists()
-    for expected in ("images per second", "peak memory", "svm: fitted on", "F          report"):
+    for expected in ("images per second", "peak memory", "svm: fitted on", "F          ferlab"):
         assert expected in said
     with (OUT / "report/table_3.csv").open(newline="") as file:
-        ours, theirs = csv.DictReader(file)
+        (ours,) = csv.DictReader(file)  # the report's numbers are not of drawn faces
     metrics = read(OUT / "metrics.json")
     assert float(ours["svm"]) == metrics["F/svm/test/accuracy"]
     assert float(ours["network_alone"]) == metrics["F/network_alone/test/accuracy"]
-    assert theirs["source"] == "report"
-    assert theirs["random_forest"] == "0.6344"
     assert (OUT / "report/table_3.txt").read_text() in said + "\n"
     assert (OUT / "report/table_3.md").read_text().startswith("### Table 3")
 
@@ -249,7 +247,7 @@ def test_several_runs_make_one_table(extract_and_fit):
     model.write_text(model.read_text().replace("name: F", "name: C"))
     status, said, err = extract_and_fit("classifiers=[svm]", "run=[F,C]")
     assert status == 0, err
-    assert "C          report  0.5933" in said
+    assert "C          ferlab" in said
     metrics = read(OUT / "metrics.json")
     assert metrics["F/svm/test/accuracy"] == metrics["C/svm/test/accuracy"]
 
