@@ -43,6 +43,7 @@ def test_a_fused_sgd_begins_at_rest_after_a_first_step_that_overflows(monkeypatc
     sgd = partial(torch.optim.SGD, lr=0.1, momentum=0.9, nesterov=True, fused=True)
     module = EmotionClassifier(build_network(parse_network(["flatten"])), sgd)
     module.trainer = SimpleNamespace(precision="16-mixed")
+    module.on_fit_start()
     optimizer, scaler = module.configure_optimizers(), torch.amp.GradScaler("cpu")
     begun = module.network.output.bias.clone()
     monkeypatch.setattr(torch, "empty_like", partial(torch.full_like, fill_value=torch.nan))

@@ -87,8 +87,6 @@ class EmotionClassifier(L.LightningModule):
 
     def configure_optimizers(self) -> Optimizer:
         assert self._optimizer is not None, "a module without an optimizer cannot learn"
-        if self.trainer.precision == "16-mixed":
-            _begin_at_rest(self._optimizer)
         # The scheduler stays out of Lightning's hands: on a resume in mid-epoch those would
         # leave out one step of a scheduler that watches a metric.
         if self.schedule is not None:
@@ -111,6 +109,10 @@ class EmotionClassifier(L.LightningModule):
         compute = self.network if self.training else self.network.forward
         logits: Tensor = compute(images)
         return logits
+
+    def on_fit_start(self) -> None:  # the weights are on their device, a checkpoint is not yet read
+        if self.trainer.precision == "16-mixed" and self._optimizer is not None:
+            _begin_at_rest(self._optimizer)
 
     def on_train_start(self) -> None:
         if not self.trainer.is_global_zero:  # a checkpoint holds the sums of all processes
