@@ -150,9 +150,8 @@ class Checkpoints(Callback):
             assert isinstance(pl_module, EmotionClassifier)
             self._divergence.check(trainer)  # of what averages and measures has made of them
             self._weights.take(pl_module)
-        self._write_best(trainer)
         self._write(trainer)
-        self._previous.unlink(missing_ok=True)
+        self._write_best(trainer)  # last: where it lies, the training has ended
         self._signals.restore()
         if signalled := self._signalled(trainer):
             raise Interrupted(f"stopped by {signalled} at the end of the training")
@@ -182,6 +181,7 @@ class Checkpoints(Callback):
 
     def _write_best(self, trainer: L.Trainer) -> None:
         if trainer.is_global_zero:
+            self._previous.unlink(missing_ok=True)
             self._weights.write(self._best)
 
     def _signalled(self, trainer: L.Trainer) -> str:
