@@ -14,7 +14,7 @@ from ferlab.augment.targeted import TargetedAugmentation
 from ferlab.checks import FerlabError, check_choice, check_integer, check_number
 from ferlab.data.audit import TEST_SPLITS, Audit
 from ferlab.data.batches import EvalBatches, TrainBatches, place
-from ferlab.data.splits import stratified_split
+from ferlab.data.splits import assign_folds, stratified_split
 from ferlab.data.store import SPLITS, ImageStore
 from ferlab.emotions import EMOTIONS
 
@@ -42,6 +42,10 @@ class FaceDataModule(L.LightningDataModule):
         blank: `keep` or `drop` the images on which nothing is to be seen, from every split.
         limit: most images of each of training and test, in proportion to their classes; None
             takes all.
+        folds: number of equal parts, >= 2, into which the train images fall, twins into one; None
+            for none. The parts depend on `split_seed`.
+        fold: the part that does not train, 0 to `folds` - 1: it can be labelled by a network that
+            has not seen it (cross-fitting). It does not validate either.
         crop: side of what the network sees, pixels: of each transformed training image a random
             crop, of the others the centre; None gives whole images.
         seed: of the order of batches and the augmentation.
@@ -62,6 +66,8 @@ class FaceDataModule(L.LightningDataModule):
         twins: str = "keep",
         blank: str = "keep",
         limit: int | None = None,
+        folds: int | None = None,
+        fold: int = 0,
         crop: int | None = None,
         seed: int = 0,
     ) -> None:
@@ -74,6 +80,11 @@ class FaceDataModule(L.LightningDataModule):
         self.twins = check_choice("data.twins", twins, TWINS)
         self.blank = check_choice("data.blank", blank, BLANK)
         self.limit = limit if limit is None else check_integer("data.limit", limit, at_least=7)
+        self.folds = folds if folds is None else check_integer("data.folds", folds, at_least=2)
+        last = None if self.folds is None else self.folds - 1
+        self.fold = check_integer("data.fold", fold, at_least=0, at_most=last)
+        if self.fold and self.folds is None:
+            raise FerlabError(f"data.fold={fold} is one of data.folds, which is null; set that too")
         self.crop = crop
         self.seed = check_integer("seed", seed, at_least=0, at_most=2**32 - 1)
         self.soft_labels: Tensor | None = None
@@ -92,7 +103,11 @@ class FaceDataModule(L.LightningDataModule):
 
     @cached_property
     def train_and_val_rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The store's indices of the train and of the validation images, each ascending."""
+        """The store's indices of the train and of the validation images, each ascending.
+
+        Raises:
+            FerlabError: a class has too few images.
+        """
         training = self.store.rows("training")
         if self.twins == "drop_from_train":
             training = training[~self.audit.superfluous[training]]
@@ -103,7 +118,7 @@ class FaceDataModule(L.LightningDataModule):
             self.val_fraction,
             self.split_seed,
         )
-        return training[train], training[val]
+        return self._without_fold(training[train]), training[val]
 
     @cached_property
     def test_rows(self) -> NDArray[np.int64]:
@@ -148,6 +163,22 @@ class FaceDataModule(L.LightningDataModule):
         if len(self.store.rows("training")):
             parts["clean"] = ~self.audit.leaked[self.test_rows]
         return parts
+
+    def _without_fold(self, train: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the train images without the fold that is left out."""
+        if self.folds is None:
+            return train
+        folds = assign_folds(
+            self.store.labels[train], self.store.hashes[train], self.folds, self.split_seed
+        )
+        kept: NDArray[np.int64] = train[folds != self.fold]
+        counts = self.store.class_counts(kept)
+        if not counts.all():
+            raise FerlabError(
+                f"data.fold={self.fold} of data.folds={self.folds} holds all train images of class "
+                f"{EMOTIONS[int(np.argmin(counts))]}; take other folds, or a larger data.limit"
+            )
+        return kept
 
     def _used(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows without blank images and, evenly spread, no more than the limit."""

@@ -1,4 +1,4 @@
-"""The stratified split of the training images into train and validation."""
+"""The stratified split of training images into train and validation, and of train into folds."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,3 +54,25 @@ def stratified_split(
             if not wanted.any():
                 break
     return np.flatnonzero(~in_val[group]), np.flatnonzero(in_val[group])
+
+
+def assign_folds(
+    labels: NDArray[np.int64], hashes: NDArray[np.bytes_], n_folds: int, seed: int
+) -> NDArray[np.int64]:
+    """Return the fold of each image, 0 to `n_folds` - 1: int64 (N,).
+
+    Images with equal hashes share a fold. The folds of images without twins differ in size by one
+    at most, and so do each class's parts of them.
+
+    Args:
+        labels: int64 (N,), canonical order.
+        hashes: (N,), equal for identical images.
+        n_folds: how many, >= 2.
+        seed: another seed, other folds.
+    """
+    _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
+    drawn = np.random.default_rng(seed).permutation(len(first))
+    order = np.lexsort((drawn, labels[first]))  # by class, at random within
+    fold = np.empty(len(first), dtype=np.int64)
+    fold[order] = np.arange(len(first)) % n_folds
+    return fold[group]

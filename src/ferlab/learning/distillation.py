@@ -1,10 +1,13 @@
 """Distillation: training labels that are in part what trained networks make of the images.
 
 Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", at temperature 1; what a network
-learns from networks of its own size, Furlanello et al. 2018, "Born-Again Neural Networks". Here the
-teachers see each whole image once, in their own views, before the training begins.
+learns from networks of its own size, Furlanello et al. 2018, "Born-Again Neural Networks"; labels
+of networks that have not seen the image (cross-fitting), Dao et al. 2021, "Knowledge Distillation
+as Semiparametric Inference". Here the teachers see each whole image once, in their own views,
+before the training begins.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -21,3 +24,17 @@ def soften(labels: Tensor, probabilities: Tensor, share: float) -> Tensor:
     """
     hard = F.one_hot(labels, len(EMOTIONS)).to(probabilities.dtype)
     return hard.lerp(probabilities, share)
+
+
+def mean_of_unseen(probabilities: Tensor, seen: Tensor) -> Tensor:
+    """Return the mean over the teachers that have not seen an image, where there are any: (N, 7).
+
+    A network knows the labels of its own training images, wrong ones too, in part by heart. What
+    all teachers have seen gets the mean of all.
+
+    Args:
+        probabilities: float32 (T, N, 7), of T teachers.
+        seen: bool (T, N), whether the teacher was trained on the image.
+    """
+    asked = (~seen | seen.all(dim=0)).to(probabilities.dtype)
+    return torch.einsum("tn,tnc->nc", asked / asked.sum(dim=0), probabilities)

@@ -24,7 +24,7 @@ from ferlab.learning.schedules import Plateau
 from ferlab.learning.trainer import make_trainer
 from ferlab.networks.build import build_network
 from ferlab.networks.specs import IMAGE_SIZE, parse_model
-from ferlab.stages.split import split_seed, validates
+from ferlab.stages.split import split_arguments, validates
 
 
 def make_classifier(config: DictConfig) -> EmotionClassifier:
@@ -81,11 +81,7 @@ def make_data(
         augmentation=make_augmentation(plain(config.augment)),
         batch_size=config.data.batch_size,
         eval_batch_size=config.data.eval_batch_size,
-        val_fraction=config.data.val_fraction,
-        split_seed=split_seed(config),
-        twins=config.data.twins,
-        blank=config.data.blank,
-        limit=config.data.limit,
+        **split_arguments(config),
         crop=input_size if input_size < IMAGE_SIZE else None,
         seed=config.seed,
     )

@@ -14,7 +14,7 @@ from ferlab.data.sources import fer2013, find_local
 from ferlab.instantiate import check_recorded, instantiate
 from ferlab.runs import RunFolder
 from ferlab.stages.compose import make_augmentation, make_data
-from ferlab.stages.split import split_seed
+from ferlab.stages.split import split_arguments
 
 
 def recorded_data(
@@ -39,18 +39,14 @@ def recorded_data(
     if not check_boolean("trust", config.trust):
         check_recorded({"data": recorded.get("data")}, str(place))
     try:
-        data, source = recorded["data"], dict(recorded["data"]["source"])
+        source = dict(recorded["data"]["source"])
         if "cache" in source:
             source["cache"] = here.cache  # not the recorded one: nothing is written where it says
         return FaceDataModule(
             elsewhere if here.root is not None else instantiate(source, "data.source"),
             augmentation=make_augmentation(recorded["augment"]) if augmented else None,
             eval_batch_size=here.eval_batch_size,
-            val_fraction=data["val_fraction"],
-            split_seed=split_seed(recorded),
-            twins=data["twins"],
-            blank=data["blank"],
-            limit=data["limit"],
+            **split_arguments(recorded),
             seed=recorded["seed"],
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -17,11 +17,25 @@ def split_seed(config: Mapping[str, Any]) -> Any:
     return config["data"].get("split_seed", config["seed"])
 
 
+def split_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return FaceDataModule's arguments that settle which of the same images train and validate.
+
+    Raises:
+        KeyError: the configuration lacks one.
+    """
+    data = config["data"]
+    return {
+        **{key: data[key] for key in ("val_fraction", "twins", "blank", "limit")},
+        "split_seed": split_seed(config),
+        "folds": data.get("folds"),  # older runs have none
+        "fold": data.get("fold", 0),
+    }
+
+
 def split_settings(config: Mapping[str, Any]) -> dict[str, object]:
     """Return what settles which of the same images validate, by dotted key."""
-    data = config["data"]
-    keys = ("val_fraction", "twins", "blank", "limit")
-    return {**{f"data.{key}": data.get(key) for key in keys}, "data.split_seed": split_seed(config)}
+    settled = split_arguments(config)
+    return {f"data.{key}": settled[key] for key in settled if key not in ("folds", "fold")}
 
 
 def shipped_split_settings() -> dict[str, object]:

@@ -1,0 +1,174 @@
+"""What can label training images: a trained network, or the shipped labels of several."""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import lightning as L
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ferlab.checks import FerlabError
+from ferlab.data.datamodule import FaceDataModule
+from ferlab.finding import find_runs, model_folder
+from ferlab.instantiate import conf_folder
+from ferlab.learning.classifier import EmotionClassifier
+from ferlab.networks.files import DESCRIPTION, digest_weights, load_network, read_description
+from ferlab.runs import RunFolder
+from ferlab.stages.labels import LABELS, Labels, load_labels
+from ferlab.stages.predict import predict
+from ferlab.stages.split import (
+    shipped_split_settings,
+    split_arguments,
+    split_settings,
+    validates,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Teacher(Protocol):
+    """What labels training images."""
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its file, in hex."""
+
+    @property
+    def data(self) -> str:
+        """The digest of the store that it was trained on; empty where nobody knows."""
+
+    def ask(self, trainer: L.Trainer, data: FaceDataModule) -> Tensor:
+        """Return the probabilities of the N train images: float32 (N, 7)."""
+
+    def seen(self, data: FaceDataModule) -> NDArray[np.bool_]:
+        """Return whether it was trained on each of the N train images: (N,)."""
+
+
+def find_teachers(name: str, values: Mapping[str, Any]) -> Iterator[Teacher]:
+    """Yield what lies in a folder: labels, a network, or those of a sweep's jobs.
+
+    Args:
+        name: the folder, looked for where ferlab was started, then in its checkout.
+        values: the configuration of the training that learns from them.
+
+    Raises:
+        FerlabError: there is nothing sound, or it may have been trained on images that validate
+            there.
+    """
+    # Shipped recipes name shipped weights. `latest` would be another run tomorrow.
+    places = [place for place in (Path(name), conf_folder().parent / name) if place.is_dir()]
+    if not places:
+        raise FerlabError(
+            f"distillation.teachers: there is no folder {name}; name those of finished trainings, "
+            "or, in a checkout of ferlab, of its weights"
+        )
+    try:
+        if (places[0] / LABELS).is_file():
+            yield _LabelTeacher(places[0], values)
+            return
+        for run in find_runs(str(places[0])):
+            yield _NetworkTeacher(run, values)
+    except FerlabError as error:
+        raise FerlabError(f"distillation.teachers: {error}") from error
+
+
+class _NetworkTeacher:
+    """A trained network, which predicts in the views that its description names."""
+
+    def __init__(self, run: RunFolder, values: Mapping[str, Any]) -> None:
+        place = model_folder(run)
+        assert place is not None  # a run that was found has one
+        views = read_description(place / DESCRIPTION).test_time
+        self._classifier = EmotionClassifier(load_network(place), test_time=views)
+        self.name = os.path.relpath(run.path)
+        self.digest = digest_weights(place)
+        own = (one for one in (run, RunFolder(run.path.parent)) if one.config.exists())
+        origin = next(own, None)
+        self._split: dict[str, Any] | None = None  # None where nobody knows
+        self.data = ""
+        if origin is None:
+            if validates(values):
+                _check_split_of_weights(run, values)
+            return
+        config = origin.recorded_config()
+        try:
+            self._split = split_arguments(config)
+            settings = split_settings(config)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise FerlabError(
+                f"{origin.config} is not the configuration of a run ({error})"
+            ) from error
+        if validates(values):
+            _check_split(str(run.path), settings, values)
+        self.data = str(origin.recorded_environment().get("data", ""))
+
+    def ask(self, trainer: L.Trainer, data: FaceDataModule) -> Tensor:
+        views = self._classifier.test_time
+        log.info("teacher %s labels the train images, test time: %s", self.name, views)
+        predicted = predict(trainer, self._classifier, data, "train")
+        return torch.from_numpy(predicted.probabilities)
+
+    def seen(self, data: FaceDataModule) -> NDArray[np.bool_]:
+        rows = data.judged_rows("train")
+        if self._split is None:
+            return np.ones(len(rows), dtype=bool)
+        there = FaceDataModule(lambda: data.store, **self._split)
+        return np.isin(rows, there.judged_rows("train"))
+
+
+class _LabelTeacher:
+    """Shipped labels, each of networks that had not seen the image."""
+
+    def __init__(self, folder: Path, values: Mapping[str, Any]) -> None:
+        self._labels: Labels = load_labels(folder)
+        self.name = os.path.relpath(folder)
+        self.digest = self._labels.digest
+        self.data = self._labels.data
+        if validates(values):
+            _check_split(str(folder), self._labels.split, values)
+
+    def ask(self, trainer: L.Trainer, data: FaceDataModule) -> Tensor:
+        log.info("%s label the train images", self.name)
+        place = np.searchsorted(data.store.rows("training"), data.judged_rows("train"))
+        return self._labels.probabilities[torch.from_numpy(place)]
+
+    def seen(self, data: FaceDataModule) -> NDArray[np.bool_]:
+        return np.zeros(len(data.judged_rows("train")), dtype=bool)
+
+
+def _check_split(name: str, there: Mapping[str, object], values: Mapping[str, Any]) -> None:
+    """Raise FerlabError where what was trained by one split may have seen what validates here."""
+    for key, value in split_settings(values).items():
+        if there[key] != value:
+            was, wanted = ("null" if one is None else one for one in (there[key], value))
+            raise FerlabError(
+                f"{name} was trained with {key}={was}, so it may have seen what validates "
+                f"here; train it anew with {key}={wanted}"
+            )
+
+
+def _check_split_of_weights(run: RunFolder, values: Mapping[str, Any]) -> None:
+    """Check weights without a configuration: shipped ones were validated as ferlab does by itself.
+
+    Shipped ones have metrics; those of all training images have no validation there.
+    """
+    metrics = run.recorded_metrics()
+    if metrics is not None and "val/accuracy" not in metrics:
+        raise FerlabError(
+            f"{run.path} was trained on all training images, so it has seen what validates here; "
+            "name others, or train with data.val_fraction=0"
+        )
+    if metrics is None or split_settings(values) != shipped_split_settings():
+        log.warning(
+            "%s does not tell which images it was trained on: it may flatter this validation",
+            os.path.relpath(run.path),
+        )
