@@ -62,7 +62,7 @@ def ship_labels(place: Path, names: list[str], config: DictConfig, folder: RunFo
         )
     probabilities = mean_of_unseen(said, seen)
     place.mkdir(parents=True, exist_ok=True)
-    save_labels(place, probabilities, data.store.digest, split)
+    save_labels(place, probabilities, data.store.digest_of("training"), split)
     own = torch.from_numpy(data.store.labels[data.judged_rows("train")])
     agreement = (probabilities.argmax(dim=1) == own).float().mean().item()
     write_text(place / "README.md", describe(place, runs, origins, agreement))

@@ -93,6 +93,25 @@ def test_runs_of_all_seeds_share_the_split_and_differ_in_the_order():
     assert trained(split_seed=0)[0] != trained(split_seed=1)[0]
 
 
+def test_each_fold_is_left_out_once_and_nothing_else_changes():
+    store = make_store(N)
+    train, val = module(store).train_and_val_rows
+    left_out = []
+    for fold in range(3):
+        kept, validating = module(store, folds=3, fold=fold).train_and_val_rows
+        assert validating.tolist() == val.tolist()
+        assert set(kept) < set(train)
+        left_out += sorted(set(train) - set(kept))
+    assert sorted(left_out) == train.tolist()
+
+
+def test_a_class_of_which_a_fold_holds_all_is_named():
+    store = make_store(2)
+    said = r"data\.fold=0 of data\.folds=2 holds all train images of class \w+; take other folds"
+    with pytest.raises(FerlabError, match=said):
+        _ = module(store, val_fraction=0.5, folds=2).train_and_val_rows
+
+
 def test_the_source_is_called_once_and_late():
     calls = []
     data = FaceDataModule(lambda: calls.append(1) or make_store(N))
@@ -151,6 +170,10 @@ def test_the_official_halves_are_told_apart():
         ({"split_seed": -1}, r"data\.split_seed must be an integer >= 0; got -1"),
         ({"val_fraction": -0.1}, r"data\.val_fraction must be a number >= 0 and < 1; got -0.1"),
         ({"val_fraction": 1.0}, r"data\.val_fraction must be a number >= 0 and < 1; got 1.0"),
+        ({"folds": 1}, r"data\.folds must be an integer >= 2; got 1"),
+        ({"folds": 3, "fold": 3}, r"data\.fold must be an integer >= 0 and <= 2; got 3"),
+        ({"fold": -1}, r"data\.fold must be an integer >= 0; got -1"),
+        ({"fold": 1}, r"data\.fold=1 is one of data\.folds, which is null; set that too"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(options, said):

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from ferlab.checks import FerlabError
-from ferlab.data.splits import stratified_split
+from ferlab.data.splits import assign_folds, stratified_split
 from ferlab.emotions import EMOTIONS
 
 steadily = settings(
@@ -134,3 +134,43 @@ def test_a_class_with_too_few_images_is_named(n):
     hashes = np.arange(len(labels)).astype("S32")
     with pytest.raises(FerlabError, match=f"class disgust has {n} training images"):
         stratified_split(labels, hashes, 0.5, seed=0)
+
+
+# folds
+
+n_folds = st.integers(2, 9)
+
+
+@steadily
+@given(images(twins=True), n_folds, seeds)
+def test_every_image_has_a_fold_and_twins_share_it(data, n, seed):
+    labels, hashes = data
+    folds = assign_folds(labels, hashes, n, seed)
+    assert set(folds) <= set(range(n))
+    assert len(folds) == len(labels)
+    assert len({*zip(hashes.tolist(), folds.tolist(), strict=True)}) == len(set(hashes.tolist()))
+
+
+@steadily
+@given(images(twins=False), n_folds, seeds)
+def test_folds_are_equal_and_so_are_their_parts_of_each_class(data, n, seed):
+    labels, hashes = data
+    folds = assign_folds(labels, hashes, n, seed)
+    for part in (folds, *(folds[labels == label] for label in range(7))):
+        sizes = np.bincount(part, minlength=n)
+        assert sizes.max() - sizes.min() <= 1
+
+
+@steadily
+@given(images(twins=False), n_folds, seeds)
+def test_folds_follow_the_images_not_their_order(data, n, seed):
+    labels, hashes = data
+    order = np.random.default_rng(seed).permutation(len(labels))
+    folds = assign_folds(labels, hashes, n, seed)
+    assert np.array_equal(assign_folds(labels[order], hashes[order], n, seed), folds[order])
+
+
+def test_another_seed_gives_other_folds():
+    labels = np.repeat(np.arange(7), 30)
+    hashes = np.arange(len(labels)).astype("S32")
+    assert len({tuple(assign_folds(labels, hashes, 3, seed)) for seed in range(20)}) == 20

@@ -80,5 +80,5 @@ def test_the_literatures_networks_are_compared_with_the_best_and_its_variants(tm
     best = 1 + sum("model=" not in change for change in changes)
     names = ["F", "vggnet", "fernet", "senet"]
     assert Counter(models) == {"model": 1, "best": best, "small": 2, **dict.fromkeys(names, 1)}
-    ensemble = read_json(tmp_path / "ensemble/metrics.json")
-    assert 0 <= ensemble["test/accuracy"] <= 1
+    mean = read_json(tmp_path / "mean/metrics.json")
+    assert 0 <= mean["test/accuracy"] <= 1

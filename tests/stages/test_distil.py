@@ -1,6 +1,7 @@
 """Trainings whose labels are in part what trained networks make of the images."""
 
 import csv
+import runpy
 import shutil
 import signal
 from pathlib import Path
@@ -14,15 +15,20 @@ from interruptions import PowerCut, at_batch, at_first_prediction, cut_power
 from omegaconf import OmegaConf
 
 from ferlab.cli import main
+from ferlab.data.splits import assign_folds
+from ferlab.data.store import SPLITS, ImageStore
 from ferlab.emotions import EMOTIONS
-from ferlab.files import write_json
+from ferlab.files import read_json, write_json
 from ferlab.learning.tensors import write_tensors
 from ferlab.networks.files import load_network, save_network
 from ferlab.runs import RunFolder
 from ferlab.stages.compose import make_data
 from ferlab.stages.distil import Teachers
+from ferlab.stages.labels import save_labels
 
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 HAPPY = EMOTIONS.index("happy")
+ENOUGH = "data.size=280"  # faces, for each fold to leave some of each class
 ALL_OF_IT = "distillation.share=1"
 OF_OTHER_IMAGES = {"rows": torch.arange(3), "probabilities": torch.zeros(3, 7)}
 
@@ -162,6 +168,73 @@ def test_the_folder_of_a_sweep_stands_for_all_its_runs(train):
     assert out.count("labels the train images") == 2
 
 
+def folds(finished):
+    """Return two trainings of which each left out half of the train images."""
+    for fold in ("0", "1"):
+        finished(f"fold{fold}", ENOUGH, "data.folds=2", f"data.fold={fold}")
+    return ["fold0", "fold1"]
+
+
+def labelled(*teachers):
+    """Return the datamodule and its labels, all of them what the teachers say."""
+    recorded = yaml.safe_load(Path("fold0/config.yaml").read_text())
+    recorded["data"]["folds"] = None
+    recorded["distillation"] = {"teachers": list(teachers), "share": 1}
+    config = OmegaConf.create(recorded)
+    data = make_data(config)
+    named_ones = Teachers(config, RunFolder(Path("run")))
+    named_ones.check_data(data)
+    named_ones.label(data, config)
+    return data, data.soft_labels
+
+
+def test_of_what_a_teacher_was_trained_on_others_are_asked_where_there_are_any(finished):
+    names = folds(finished)
+    data, soft = labelled(*names)
+    rows = data.train_and_val_rows[0]
+    images = torch.from_numpy(data.store.images[rows]).float() / 255
+    with torch.no_grad():
+        said = [load_network(Path(name, "model"))(images).softmax(dim=1) for name in names]
+    halves = assign_folds(data.store.labels[rows], data.store.hashes[rows], 2, seed=0)
+    assert torch.allclose(soft[halves == 0], said[0][halves == 0], atol=1e-5)
+    assert torch.allclose(soft[halves == 1], said[1][halves == 1], atol=1e-5)
+    assert not torch.allclose(said[0], said[1], atol=1e-3)
+
+
+def test_a_fold_that_nobody_left_out_is_labelled_by_all(finished):
+    names = folds(finished)
+    data, soft = labelled(names[0])
+    images = torch.from_numpy(data.store.images[data.train_and_val_rows[0]]).float() / 255
+    with torch.no_grad():
+        said = load_network(Path(names[0], "model"))(images).softmax(dim=1)
+    assert torch.allclose(soft, said, atol=1e-5)
+
+
+def ship_labels(*arguments):
+    return runpy.run_path(str(SCRIPTS / "ship_labels.py"))["main"](list(arguments))
+
+
+def of_a_commit(*names):
+    for name in names:
+        recorded = read_json(Path(name, "environment.json"))
+        write_json(Path(name, "environment.json"), {**recorded, "commit": "a" * 40})
+
+
+def test_shipped_labels_are_those_of_the_networks_without_them(finished, train):
+    names = folds(finished)
+    of_a_commit(*names)
+    assert ship_labels("mine", *names, *TINY, ENOUGH) == 0
+    data, soft = labelled("weights/mine")
+    _, by_networks = labelled(*names)
+    assert torch.allclose(soft, by_networks, atol=1e-3)  # fp16
+    page = Path("weights/mine/README.md").read_text()
+    assert "2 networks that were not trained on the image" in page
+    assert page.count("    python train.py data=drawn") == 2
+    assert train(named("weights/mine"), ENOUGH, "hydra.run.dir=pupil")[0] == 0
+    everything = ["data.val_fraction=0", "scheduler=none", "callbacks.early_stopping=null"]
+    assert train(named("weights/mine"), ENOUGH, *everything, "hydra.run.dir=all")[0] == 0
+
+
 def test_an_older_run_of_the_same_split_teaches_too(teacher, train):
     config = yaml.safe_load((teacher / "config.yaml").read_text())
     del config["data"]["split_seed"], config["distillation"]  # its split followed its seed, 0
@@ -273,3 +346,93 @@ def test_a_teacher_that_diverged_is_named(happy, train):
     status, _, err = train(named(happy), "hydra.run.dir=run")
     assert status == 1
     assert err == "ferlab: distillation.teachers: happy says nan of an image; name others\n"
+
+
+@pytest.fixture
+def labels(finished):
+    """The folder of shipped labels."""
+    names = folds(finished)
+    of_a_commit(*names)
+    assert ship_labels("mine", *names, *TINY, ENOUGH) == 0
+    return Path("weights/mine")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["data.size=210"], "weights/mine are labels of other images; leave them out, or name"),
+        (["data.split_seed=1"], "weights/mine was trained with data.split_seed=0, so it may have"),
+        (["data.val_fraction=0.2"], "weights/mine was trained with data.val_fraction=0.1, so it"),
+    ],
+)
+def test_labels_of_other_images_or_of_another_split_are_refused(labels, train, overrides, said):
+    status, _, err = train(named(labels), ENOUGH, *overrides, "hydra.run.dir=pupil")
+    assert status == 1
+    assert err.startswith(f"ferlab: distillation.teachers: {said}")
+    assert err.count("\n") == 1
+    assert not Path("pupil").exists()
+
+
+def test_labels_fit_the_same_training_images_beside_any_test_images(labels):
+    config = OmegaConf.create(yaml.safe_load(Path("fold0/config.yaml").read_text()))
+    config.data.folds, config.distillation.teachers = None, [str(labels)]
+    store = make_data(config).store
+    kept = store.splits != SPLITS.index("private")
+    columns = (store.images, store.labels, store.splits, store.names)
+    without_private = ImageStore.from_arrays(*(column[kept] for column in columns))
+    data = make_data(config, store=without_private)
+    assert without_private.digest != store.digest
+    Teachers(config, RunFolder(Path("run"))).check_data(data)
+
+
+DAMAGED_LABELS = {
+    "half of them": lambda file: file.write_bytes(file.read_bytes()[:100]),
+    "no safetensors": lambda file: file.write_text("{}"),
+    "no probabilities": lambda file: save_labels(file.parent, torch.zeros(3, 7), "", {}),
+    "of other classes": lambda file: save_labels(file.parent, torch.ones(3, 1), "", {}),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED_LABELS.values(), ids=DAMAGED_LABELS)
+def test_damaged_labels_are_one_line_and_leave_no_folder(labels, train, damage):
+    damage(labels / "labels.safetensors")
+    status, _, err = train(named(labels), ENOUGH, "hydra.run.dir=pupil")
+    assert status == 1
+    assert err.startswith("ferlab: distillation.teachers: weights/mine/labels.safetensors ")
+    assert err.count("\n") == 1
+    assert not Path("pupil").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["mine", "fold0"], "images were left out by none of these runs; name one of each"),
+        (["mine", "fold0", "fold1", "other"], "these runs were validated by different splits"),
+        (["mine", "nowhere"], "there is no run=nowhere"),
+        (["../mine", "fold0", "fold1"], "NAME must be a plain name, such as mine; got '../mine'"),
+        (["mine"], "python scripts/ship_labels.py NAME FOLDER"),
+    ],
+)
+def test_labels_that_cannot_be_are_not_shipped(finished, train, capfd, arguments, said):
+    of_a_commit(*folds(finished))
+    assert train(ENOUGH, "data.split_seed=1", "hydra.run.dir=other")[0] == 0
+    of_a_commit("other")
+    try:
+        status = ship_labels(*arguments, *TINY, ENOUGH)
+    except SystemExit as end:  # a message is printed by whoever calls a script
+        status, message = 1, str(end.code)
+    else:
+        message = capfd.readouterr().err
+    assert status == 1
+    assert said in message
+    assert not Path("weights").exists()
+
+
+def test_labels_by_code_that_no_commit_holds_are_not_shipped(finished, capfd):
+    names = folds(finished)
+    of_a_commit(names[0])
+    recorded = read_json(Path(names[1], "environment.json"))
+    write_json(Path(names[1], "environment.json"), {**recorded, "commit": f"{'a' * 40}-dirty"})
+    assert ship_labels("mine", *names, *TINY, ENOUGH) == 1
+    assert "fold1 was trained by code that no commit holds" in capfd.readouterr().err
+    assert not Path("weights").exists()

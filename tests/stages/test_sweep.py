@@ -210,18 +210,18 @@ def test_experiments_that_sweep_different_values_are_not_swept_together(tmp_path
 def test_an_ensemble_is_trained_by_one_command_and_judged_by_another(train, capfd):
     status, _, err = train("experiment=ensemble", "trainer.max_epochs=1")
     assert status == 1
-    assert err.strip().endswith("this configuration sweeps seed; add -m, or name one value of each")
+    assert err.strip().endswith("sweeps data.fold; add -m, or name one value of each")
     assert not list(Path().rglob("config.yaml"))
-    members = ["experiment=ensemble", "hydra.sweeper.params.seed='0,1'", "augment.test_time=none"]
-    one_split = ["data.source.seed=0", "trainer.max_epochs=1"]
-    assert train("-m", *members, *one_split)[0] == 0
+    members = ["experiment=ensemble", "data.folds=2", "data.fold=0,1", "augment.test_time=none"]
+    faces = ["data.size=280", "data.source.seed=0", "trainer.max_epochs=1"]
+    assert train("-m", *members, *faces)[0] == 0
     folder = only_sweep()
     assert len(finished_at(folder)) == 2
     assert main(["evaluate", f"run={folder}", "hydra.run.dir=out"]) == 0
     metrics = json.loads(Path("out/metrics.json").read_text())
     assert {"val/accuracy", "test/accuracy"} <= metrics.keys()
     judged = json.loads(Path("out/environment.json").read_text())["runs"].split(", ")
-    assert [Path(run).name for run in judged] == ["seed-0", "seed-1"]
+    assert [Path(run).name for run in judged] == ["data.fold-0", "data.fold-1"]
     table = folder / "jobs.csv"
     table.write_text(table.read_text().replace("finished", "failed", 1))
     assert main(["evaluate", f"run={folder}", "hydra.run.dir=again"]) == 1
@@ -229,10 +229,11 @@ def test_an_ensemble_is_trained_by_one_command_and_judged_by_another(train, capf
 
 
 def test_one_member_of_an_ensemble_is_a_training_like_any_other(train):
-    member = ["experiment=ensemble", "seed=5", "augment.test_time=none", "trainer.max_epochs=1"]
+    member = ["experiment=ensemble", "data.fold=5", "data.size=280", "data.source.seed=0"]
+    member += ["augment.test_time=none", "trainer.max_epochs=1"]
     assert train(*member, "hydra.run.dir=alone")[0] == 0
     overrides = json.loads(Path("alone/environment.json").read_text())["overrides"]
-    assert {"experiment=ensemble", "seed=5"} <= set(overrides)
+    assert {"experiment=ensemble", "data.fold=5"} <= set(overrides)
     assert train("-m", *member)[0] == 0
     assert main(["evaluate", f"run={only_sweep()}", "hydra.run.dir=out"]) == 0
     Outcome(Path("alone")).assert_equal(Outcome(only_sweep()))

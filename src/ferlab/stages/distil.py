@@ -49,13 +49,9 @@ class Teachers:
         return {"teachers": digests} if digests else {}
 
     def check_data(self, data: FaceDataModule) -> None:
-        """Raise FerlabError where one was trained on other data, which nobody split as these."""
+        """Raise FerlabError where one was trained on other data, or is of other images."""
         for member in self._members:
-            if member.data not in ("", data.store.digest):
-                raise FerlabError(
-                    f"distillation.teachers: {member.name} was trained on other data, so it may "
-                    "have seen what is judged here; train it anew on these"
-                )
+            member.check_data(data)
 
     def label(self, data: FaceDataModule, config: DictConfig) -> None:
         """Give the train images soft labels; where there is no teacher they keep their own.

@@ -1,4 +1,4 @@
-"""Soft labels as one file: what cross-fitted networks say of the training images."""
+"""Soft labels as one file: what cross-fitted networks say of a store's training images."""
 
 import hashlib
 import json
@@ -19,27 +19,27 @@ LABELS = "labels.safetensors"
 
 
 class Labels(NamedTuple):
-    """Soft labels of all training images of a store.
+    """Soft labels of all training images of a store, whatever test images it has.
 
     Attributes:
         probabilities: float32 (M, 7), in the store's order, each row of networks that had not seen
             its image.
-        data: the digest of that store.
+        images: the digest of the store's training images.
         split: by dotted key, what settled which of the images validated, which trained no network.
         digest: SHA-256 of the file, in hex.
     """
 
     probabilities: Tensor
-    data: str
+    images: str
     split: dict[str, object]
     digest: str
 
 
 def save_labels(
-    folder: Path, probabilities: Tensor, data: str, split: Mapping[str, object]
+    folder: Path, probabilities: Tensor, images: str, split: Mapping[str, object]
 ) -> None:
     """Write `labels.safetensors` into `folder`, in fp16; the arguments are those of `Labels`."""
-    about = {"data": data, "split": json.dumps(split), "classes": ",".join(EMOTIONS)}
+    about = {"images": images, "split": json.dumps(split), "classes": ",".join(EMOTIONS)}
     with replacing(folder / LABELS) as partial:
         partial.write_bytes(save({"probabilities": probabilities.half().contiguous()}, about))
 
@@ -56,7 +56,7 @@ def load_labels(folder: Path) -> Labels:
             about = content.metadata() or {}
             probabilities = content.get_tensor("probabilities").float()
         split = json.loads(about["split"])
-        data, classes = about["data"], about["classes"]
+        images, classes = about["images"], about["classes"]
     except (SafetensorError, KeyError, ValueError) as error:
         raise FerlabError(f"{file} is damaged ({error})") from error
     if (
@@ -67,4 +67,4 @@ def load_labels(folder: Path) -> Labels:
         raise FerlabError(f"{file} holds no probabilities of {', '.join(EMOTIONS)}")
     with file.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
-    return Labels(probabilities, data, split, digest)
+    return Labels(probabilities, images, split, digest)

@@ -42,9 +42,8 @@ class Teacher(Protocol):
     def digest(self) -> str:
         """SHA-256 of its file, in hex."""
 
-    @property
-    def data(self) -> str:
-        """The digest of the store that it was trained on; empty where nobody knows."""
+    def check_data(self, data: FaceDataModule) -> None:
+        """Raise FerlabError where it does not know these images, or others may have taught it."""
 
     def ask(self, trainer: L.Trainer, data: FaceDataModule) -> Tensor:
         """Return the probabilities of the N train images: float32 (N, 7)."""
@@ -94,7 +93,7 @@ class _NetworkTeacher:
         own = (one for one in (run, RunFolder(run.path.parent)) if one.config.exists())
         origin = next(own, None)
         self._split: dict[str, Any] | None = None  # None where nobody knows
-        self.data = ""
+        self._data = ""  # likewise
         if origin is None:
             if validates(values):
                 _check_split_of_weights(run, values)
@@ -109,7 +108,14 @@ class _NetworkTeacher:
             ) from error
         if validates(values):
             _check_split(str(run.path), settings, values)
-        self.data = str(origin.recorded_environment().get("data", ""))
+        self._data = str(origin.recorded_environment().get("data", ""))
+
+    def check_data(self, data: FaceDataModule) -> None:
+        if self._data not in ("", data.store.digest):
+            raise FerlabError(
+                f"distillation.teachers: {self.name} was trained on other data, so it may "
+                "have seen what is judged here; train it anew on these"
+            )
 
     def ask(self, trainer: L.Trainer, data: FaceDataModule) -> Tensor:
         views = self._classifier.test_time
@@ -132,9 +138,15 @@ class _LabelTeacher:
         self._labels: Labels = load_labels(folder)
         self.name = os.path.relpath(folder)
         self.digest = self._labels.digest
-        self.data = self._labels.data
         if validates(values):
             _check_split(str(folder), self._labels.split, values)
+
+    def check_data(self, data: FaceDataModule) -> None:
+        if self._labels.images != data.store.digest_of("training"):
+            raise FerlabError(
+                f"distillation.teachers: {self.name} are labels of other images; leave them out, "
+                "or name networks that were trained on these"
+            )
 
     def ask(self, trainer: L.Trainer, data: FaceDataModule) -> Tensor:
         log.info("%s label the train images", self.name)
