@@ -360,7 +360,7 @@ def labels(finished):
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["data.size=210"], "weights/mine are labels of other images; leave them out, or name"),
+        (["data.size=210"], "weights/mine are labels of other images; use distillation."),
         (["data.split_seed=1"], "weights/mine was trained with data.split_seed=0, so it may have"),
         (["data.val_fraction=0.2"], "weights/mine was trained with data.val_fraction=0.1, so it"),
     ],

@@ -144,8 +144,8 @@ class _LabelTeacher:
     def check_data(self, data: FaceDataModule) -> None:
         if self._labels.images != data.store.digest_of("training"):
             raise FerlabError(
-                f"distillation.teachers: {self.name} are labels of other images; leave them out, "
-                "or name networks that were trained on these"
+                f"distillation.teachers: {self.name} are labels of other images; use "
+                "distillation.teachers=[], or name networks that were trained on these"
             )
 
     def ask(self, trainer: L.Trainer, data: FaceDataModule) -> Tensor:
