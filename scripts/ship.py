@@ -11,7 +11,6 @@ Args:
 """
 
 import re
-import shlex
 import shutil
 import sys
 import tempfile
@@ -24,8 +23,9 @@ from ferlab.cli import main as ferlab
 from ferlab.files import read_json, write_json, write_text
 from ferlab.finding import find_run
 from ferlab.networks.files import load_network, save_network
-from ferlab.runs import RunFolder, settles_result
+from ferlab.runs import RunFolder
 from ferlab.stages.recorded import recorded_value
+from ferlab.stages.shipping import check_shippable, training_command
 from ferlab.stages.split import shipped_split_settings, split_settings, validates
 
 SPLITS = {
@@ -45,23 +45,10 @@ def ship(name: str, place: Path) -> None:
     """
     run = find_run(name)
     origin, trained = run.recorded_environment(), run.recorded_metrics()
-    if trained is None:
-        raise FerlabError(f"{run.path} is not a finished training; name another")
-    if (origin.get("commit") or "-dirty").endswith("-dirty"):  # none where git was not at hand
-        raise FerlabError(f"{run.path} was trained by code that no commit holds; train it again")
-    if local := origin.get("local"):
-        raise FerlabError(
-            f"{run.path} was trained with {', '.join(local)} of conf/local, which no commit holds; "
-            "name them on the command line and train it again"
-        )
+    check_shippable(run)
+    assert trained is not None
     config = run.recorded_config()
     title = str(recorded_value(config, "data", "title"))
-    for teacher in recorded_value(config, "distillation", "teachers") or ():
-        if not str(teacher).startswith("weights/"):
-            raise FerlabError(
-                f"{run.path} learned from {teacher}, which no commit holds; ship that first, "
-                "then train again with weights/ as its teacher"
-            )
     own, split = shipped_split_settings(), split_settings(config)
     if validates(config) and split != own:
         differs = ", ".join(f"{key}={value}" for key, value in split.items() if value != own[key])
@@ -100,13 +87,6 @@ def describe(
         for split, words in SPLITS.items()
         if f"{split}/accuracy" in metrics
     )
-    overrides = [
-        text
-        for text in map(str, origin.get("overrides", origin["command"]))  # older runs lack them
-        if ("=" in text or text.startswith("~"))
-        and settles_result(text.lstrip("+~").partition("=")[0])
-        and not text.startswith("hydra.")
-    ]
     images, kept = "Training", f"the best by validation, {trained['best_epoch']}"
     if "val/accuracy" not in trained:
         images, kept = "all of Training", "the last"
@@ -125,7 +105,7 @@ As `metrics.json` has them: of these fp16 weights, computed in {origin["judged"]
 Trained on {images} alone by
 
     git checkout {origin["commit"]}
-    {shlex.join(["python", "train.py", *overrides])}
+    {training_command(origin)}
 
 in {trained["epochs"]} epochs, of which {kept} is kept;
 {origin["device"]}, {origin["precision"]}, torch {origin["packages"]["torch"]}.

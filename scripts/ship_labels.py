@@ -13,7 +13,6 @@ Args:
 """
 
 import re
-import shlex
 import sys
 import tempfile
 from functools import partial
@@ -25,59 +24,62 @@ from omegaconf import DictConfig
 from ferlab.checks import FerlabError, counted
 from ferlab.files import write_text
 from ferlab.finding import find_runs
-from ferlab.learning.distillation import mean_of_unseen
-from ferlab.runs import RunFolder, flatten, settles_result
+from ferlab.runs import RunFolder
 from ferlab.stages.compose import make_data
 from ferlab.stages.distil import Teachers
 from ferlab.stages.entry import run_stage
 from ferlab.stages.labels import save_labels
+from ferlab.stages.recorded import recorded_value
+from ferlab.stages.shipping import check_shippable, training_command
 from ferlab.stages.split import split_settings
 
+WHOLE = (
+    *("data.val_fraction=0", "data.twins=keep", "data.blank=keep", "data.limit=null"),
+    *("data.folds=null", "data.fold=0"),
+)
+"""With these all training images are train images."""
 
-def ship_labels(place: Path, names: list[str], config: DictConfig, folder: RunFolder) -> None:
-    """Write what the runs of these folders say of the training images into the folder `place`.
+
+def ship_labels(place: Path, runs: list[RunFolder], config: DictConfig, folder: RunFolder) -> None:
+    """Write what the runs say of the training images into the folder `place`.
 
     Raises:
         FerlabError: a run could not be made again from a commit, they were validated by several
             splits, or one of the images was left out by none of them.
     """
-    runs = [run for name in names for run in find_runs(name)]
-    origins = [run.recorded_environment() for run in runs]
-    for run, origin in zip(runs, origins, strict=True):
-        if (origin.get("commit") or "-dirty").endswith("-dirty"):  # none where git was not at hand
-            raise FerlabError(
-                f"{run.path} was trained by code that no commit holds; train it again"
-            )
+    teachers, data = Teachers(config, folder), make_data(config)
+    for run in runs:
+        check_shippable(run)
     split, *others = [split_settings(run.recorded_config()) for run in runs]
     if any(other != split for other in others):
         raise FerlabError("these runs were validated by different splits; name those of one sweep")
-
-    teachers, data = Teachers(config, folder), make_data(config)
     teachers.check_data(data)
-    said, seen = teachers.ask(data)
-    if n_seen := int(seen.all(dim=0).sum()):
+    probabilities, unseen = teachers.ask(data)
+    if n_seen := int((~unseen).sum()):
         raise FerlabError(
             f"{counted(n_seen, 'image')} were left out by none of these runs; name one of each "
             "data.fold"
         )
-    probabilities = mean_of_unseen(said, seen)
-    place.mkdir(parents=True, exist_ok=True)
-    save_labels(place, probabilities, data.store.digest_of("training"), split)
     own = torch.from_numpy(data.store.labels[data.judged_rows("train")])
     agreement = (probabilities.argmax(dim=1) == own).float().mean().item()
-    write_text(place / "README.md", describe(place, runs, origins, agreement))
+    text = describe(place, len(probabilities), runs, agreement)
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "README.md").unlink(missing_ok=True)  # written last: the folder is whole
+    save_labels(place, probabilities, data.store.digest_of("training"), split)
+    write_text(place / "README.md", text)
 
 
-def describe(
-    place: Path, runs: list[RunFolder], origins: list[dict[str, object]], agreement: float
-) -> str:
+def describe(place: Path, n_images: int, runs: list[RunFolder], agreement: float) -> str:
     """Return the page of the shipped labels."""
-    title = flatten(runs[0].recorded_config())["data.title"]
-    commands = "\n".join(sorted({_command(origin) for origin in origins}))
-    commits = ", ".join(sorted({str(origin["commit"]) for origin in origins}))
+    origins = [run.recorded_environment() for run in runs]
+    title = recorded_value(runs[0].recorded_config(), "data", "title")
+    commits, devices = (
+        ", ".join(sorted({str(origin[key]) for origin in origins})) for key in ("commit", "device")
+    )
+    commands = "\n".join(f"    {command}" for command in sorted(map(training_command, origins)))
     return f"""# {place.name}
 
-Shipped by ferlab: what trained networks make of each training image of
+Shipped by ferlab: what trained networks make of the {n_images:,} training images of
 {title}:
 the probabilities of the seven classes, fp16, in the store's order, each the mean over those of
 {len(runs)} networks that were not trained on the image. What validates trained none of them. The
@@ -85,22 +87,11 @@ most probable class is the label of {100 * agreement:.2f} % of the images.
 
     python train.py distillation.teachers=[{place.as_posix()}]
 
-The networks were trained on these images alone, on {origins[0]["device"]}, at commit
+The networks were trained on these images, on {devices}, at commit
 {commits}, by
 
 {commands}
 """
-
-
-def _command(origin: dict[str, object]) -> str:
-    overrides = origin["overrides"]
-    assert isinstance(overrides, list)
-    kept = [
-        text
-        for text in map(str, overrides)
-        if settles_result(text.lstrip("+~").partition("=")[0]) and not text.startswith("hydra.")
-    ]
-    return f"    {shlex.join(['python', 'train.py', *kept])}"
 
 
 def main(arguments: list[str]) -> int:
@@ -112,10 +103,19 @@ def main(arguments: list[str]) -> int:
     name, *folders = names
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name):
         sys.exit(f"ferlab: NAME must be a plain name, such as mine; got {name!r}")
-    task = partial(ship_labels, Path("weights", name), folders)
-    own = [f"distillation.teachers=[{','.join(folders)}]", "data.val_fraction=0"]
+    try:
+        runs = [run for folder in folders for run in find_runs(folder)]
+    except FerlabError as error:
+        sys.exit(f"ferlab: {error}")
+    own = [f"distillation.teachers=[{','.join(map(_quoted, folders))}]", *WHOLE]
+    task = partial(ship_labels, Path("weights", name), runs)
     with tempfile.TemporaryDirectory() as folder:
-        return run_stage("train", task, [*own, *overrides, f"hydra.run.dir={folder}"], sweeps=False)
+        return run_stage("train", task, [*overrides, *own, f"hydra.run.dir={folder}"], sweeps=False)
+
+
+def _quoted(folder: str) -> str:
+    """Return the name as Hydra reads any name in a list."""
+    return "'{}'".format(folder.replace("\\", "\\\\").replace("'", "\\'"))
 
 
 if __name__ == "__main__":

@@ -124,8 +124,11 @@ class RunFolder:
             raise FerlabError(
                 f"{self.path} has no config.yaml; name the folder of a run"
             ) from error
-        augment = config.get("augment")
-        if isinstance(augment, dict) and "transforms" in augment:  # evaluate's has none
+        data, augment = config.get("data"), config.get("augment")
+        if isinstance(data, dict) and "val_fraction" in data:  # evaluate's has none
+            data.setdefault("folds", None)
+            data.setdefault("fold", 0)
+        if isinstance(augment, dict) and "transforms" in augment:  # likewise
             augment.setdefault("refine", 0.0)
         return config
 

@@ -98,11 +98,14 @@ def test_each_fold_is_left_out_once_and_nothing_else_changes():
     train, val = module(store).train_and_val_rows
     left_out = []
     for fold in range(3):
-        kept, validating = module(store, folds=3, fold=fold).train_and_val_rows
+        data = module(store, folds=3, fold=fold)
+        kept, validating = data.train_and_val_rows
         assert validating.tolist() == val.tolist()
-        assert set(kept) < set(train)
-        left_out += sorted(set(train) - set(kept))
+        assert sorted([*kept, *data.left_out_rows]) == train.tolist()
+        assert data.rows_by_split()["left out"].tolist() == data.left_out_rows.tolist()
+        left_out += data.left_out_rows.tolist()
     assert sorted(left_out) == train.tolist()
+    assert "left out" not in module(store).rows_by_split()
 
 
 def test_a_class_of_which_a_fold_holds_all_is_named():

@@ -1,6 +1,7 @@
 """Trainings whose labels are in part what trained networks make of the images."""
 
 import csv
+import dataclasses
 import runpy
 import shutil
 import signal
@@ -13,8 +14,11 @@ import yaml
 from conftest import TINY, Outcome
 from interruptions import PowerCut, at_batch, at_first_prediction, cut_power
 from omegaconf import OmegaConf
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from ferlab.cli import main
+from ferlab.data.datamodule import FaceDataModule
 from ferlab.data.splits import assign_folds
 from ferlab.data.store import SPLITS, ImageStore
 from ferlab.emotions import EMOTIONS
@@ -24,7 +28,8 @@ from ferlab.networks.files import load_network, save_network
 from ferlab.runs import RunFolder
 from ferlab.stages.compose import make_data
 from ferlab.stages.distil import Teachers
-from ferlab.stages.labels import save_labels
+from ferlab.stages.labels import load_labels
+from ferlab.stages.teachers import find_teachers
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 HAPPY = EMOTIONS.index("happy")
@@ -223,7 +228,8 @@ def of_a_commit(*names):
 def test_shipped_labels_are_those_of_the_networks_without_them(finished, train):
     names = folds(finished)
     of_a_commit(*names)
-    assert ship_labels("mine", *names, *TINY, ENOUGH) == 0
+    of_few = ["data.limit=140", "data.folds=2", "data.twins=drop_from_train"]  # not of labels
+    assert ship_labels("mine", *names, *TINY, ENOUGH, *of_few) == 0
     data, soft = labelled("weights/mine")
     _, by_networks = labelled(*names)
     assert torch.allclose(soft, by_networks, atol=1e-3)  # fp16
@@ -361,8 +367,8 @@ def labels(finished):
     ("overrides", "said"),
     [
         (["data.size=210"], "weights/mine are labels of other images; use distillation."),
-        (["data.split_seed=1"], "weights/mine was trained with data.split_seed=0, so it may have"),
-        (["data.val_fraction=0.2"], "weights/mine was trained with data.val_fraction=0.1, so it"),
+        (["data.split_seed=1"], "what labels weights/mine was trained with data.split_seed=0, so"),
+        (["data.limit=200"], "what labels weights/mine was trained with data.limit=null, so it"),
     ],
 )
 def test_labels_of_other_images_or_of_another_split_are_refused(labels, train, overrides, said):
@@ -371,6 +377,40 @@ def test_labels_of_other_images_or_of_another_split_are_refused(labels, train, o
     assert err.startswith(f"ferlab: distillation.teachers: {said}")
     assert err.count("\n") == 1
     assert not Path("pupil").exists()
+
+
+def test_labels_of_fewer_images_than_they_say_are_refused(labels, train):
+    file = labels / "labels.safetensors"
+    rewrite(file, load_labels(labels).probabilities[1:].half())
+    status, _, err = train(named(labels), ENOUGH, "hydra.run.dir=pupil")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "are labels of other images" in err
+
+
+def test_networks_that_have_seen_what_labels_have_not_are_not_asked(labels, train):
+    status, out, err = train(named(labels, "fold0/model"), ENOUGH, "hydra.run.dir=pupil")
+    assert status == 0, err
+    assert "teacher fold0/model labels" in out  # its configuration lies beside it
+    shutil.copytree("fold0/model", "alone")
+    status, out, err = train(named(labels, "alone"), ENOUGH, "hydra.run.dir=other")
+    assert status == 0, err
+    assert "alone is asked of nothing: others have not seen the images" in out
+
+
+def test_of_identical_images_all_are_seen_where_one_was_trained_on(finished):
+    finished("teacher", "data.twins=drop_from_train")
+    config = OmegaConf.create(yaml.safe_load(Path("teacher/config.yaml").read_text()))
+    config.data.twins, config.data.val_fraction = "keep", 0
+    (teacher,) = find_teachers("teacher", OmegaConf.to_container(config))
+    store = make_data(config).store
+    one, another = FaceDataModule(lambda: store).judged_rows("train")[:2]
+    hashes = store.hashes.copy()
+    hashes[another] = hashes[one]
+    data = FaceDataModule(lambda: dataclasses.replace(store, hashes=hashes), val_fraction=0)
+    dropped = FaceDataModule(lambda: data.store, twins="drop_from_train")
+    assert another not in dropped.judged_rows("train")
+    rows = data.judged_rows("train")
+    assert teacher.seen(data)[np.isin(rows, [one, another])].tolist() == [True, True]
 
 
 def test_labels_fit_the_same_training_images_beside_any_test_images(labels):
@@ -388,9 +428,27 @@ def test_labels_fit_the_same_training_images_beside_any_test_images(labels):
 DAMAGED_LABELS = {
     "half of them": lambda file: file.write_bytes(file.read_bytes()[:100]),
     "no safetensors": lambda file: file.write_text("{}"),
-    "no probabilities": lambda file: save_labels(file.parent, torch.zeros(3, 7), "", {}),
-    "of other classes": lambda file: save_labels(file.parent, torch.ones(3, 1), "", {}),
+    "nothing": lambda file: file.write_bytes(b""),
+    "no probabilities": lambda file: rewrite(file, torch.zeros(3, 7).half()),
+    "negative ones": lambda file: rewrite(file, torch.eye(7).half() * 3 - 2 / 7),
+    "no numbers": lambda file: rewrite(file, torch.full((3, 7), float("nan")).half()),
+    "in fp64": lambda file: rewrite(file, torch.eye(7).double()),
+    "of other classes": lambda file: rewrite(file, torch.ones(3, 1).half()),
+    "in a row": lambda file: rewrite(file, torch.ones(7).half()),
+    "a split of no kind": lambda file: rewrite(file, torch.eye(7).half(), split="[]"),
+    "half a split": lambda file: rewrite(file, torch.eye(7).half(), split="{}"),
+    "a split without end": lambda file: rewrite(file, torch.eye(7).half(), split="[" * 100_000),
+    "no word of its images": lambda file: save_file(
+        {"probabilities": torch.eye(7).half()}, file, None
+    ),
 }
+
+
+def rewrite(file, probabilities, **said):
+    """Write the labels' file with other probabilities, and other words about them."""
+    with safe_open(file, framework="pt") as content:
+        about = content.metadata()
+    save_file({"probabilities": probabilities}, file, {**about, **said})
 
 
 @pytest.mark.parametrize("damage", DAMAGED_LABELS.values(), ids=DAMAGED_LABELS)

@@ -395,6 +395,8 @@ def test_a_folder_of_a_version_that_did_not_know_a_key_is_still_its_own(finished
     config = Path("run/config.yaml")
     recorded = yaml.safe_load(config.read_text())
     assert recorded["augment"].pop("refine") == 0
+    assert recorded["data"].pop("folds") is None
+    assert recorded["data"].pop("fold") == 0
     config.write_text(yaml.safe_dump(recorded))
     status, out, err = train("hydra.run.dir=run")
     assert status == 0, err

@@ -108,17 +108,21 @@ class FaceDataModule(L.LightningDataModule):
         Raises:
             FerlabError: a class has too few images.
         """
-        training = self.store.rows("training")
-        if self.twins == "drop_from_train":
-            training = training[~self.audit.superfluous[training]]
-        training = self._used(training)
-        train, val = stratified_split(
-            self.store.labels[training],
-            self.store.hashes[training],
-            self.val_fraction,
-            self.split_seed,
-        )
-        return self._without_fold(training[train]), training[val]
+        train, val = self._split
+        kept = train[~self._in_fold(train)]
+        counts = self.store.class_counts(kept)
+        if not counts.all():
+            raise FerlabError(
+                f"data.fold={self.fold} of data.folds={self.folds} holds all train images of class "
+                f"{EMOTIONS[int(np.argmin(counts))]}; take other folds, or a larger data.limit"
+            )
+        return kept, val
+
+    @property
+    def left_out_rows(self) -> NDArray[np.int64]:
+        """The store's indices of the fold that neither trains nor validates, ascending."""
+        train, _ = self._split
+        return train[self._in_fold(train)]
 
     @cached_property
     def test_rows(self) -> NDArray[np.int64]:
@@ -148,7 +152,7 @@ class FaceDataModule(L.LightningDataModule):
             )
             for split in TEST_SPLITS
         }
-        splits = {"train": train, "validation": val, **tests}
+        splits = {"train": train, "left out": self.left_out_rows, "validation": val, **tests}
         return {name: rows for name, rows in splits.items() if len(rows)}
 
     def test_parts(self) -> dict[str, NDArray[np.bool_]]:
@@ -164,21 +168,30 @@ class FaceDataModule(L.LightningDataModule):
             parts["clean"] = ~self.audit.leaked[self.test_rows]
         return parts
 
-    def _without_fold(self, train: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the train images without the fold that is left out."""
-        if self.folds is None:
-            return train
-        folds = assign_folds(
-            self.store.labels[train], self.store.hashes[train], self.folds, self.split_seed
+    @cached_property
+    def _split(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The train images, those of the left-out fold among them, and the validation images."""
+        training = self.store.rows("training")
+        if self.twins == "drop_from_train":
+            training = training[~self.audit.superfluous[training]]
+        training = self._used(training)
+        train, val = stratified_split(
+            self.store.labels[training],
+            self.store.hashes[training],
+            self.val_fraction,
+            self.split_seed,
         )
-        kept: NDArray[np.int64] = train[folds != self.fold]
-        counts = self.store.class_counts(kept)
-        if not counts.all():
-            raise FerlabError(
-                f"data.fold={self.fold} of data.folds={self.folds} holds all train images of class "
-                f"{EMOTIONS[int(np.argmin(counts))]}; take other folds, or a larger data.limit"
-            )
-        return kept
+        return training[train], training[val]
+
+    def _in_fold(self, train: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which of the train images are of the fold that is left out."""
+        if self.folds is None:
+            return np.zeros(len(train), dtype=bool)
+        labels, hashes = self.store.labels[train], self.store.hashes[train]
+        left_out: NDArray[np.bool_] = (
+            assign_folds(labels, hashes, self.folds, self.split_seed) == self.fold
+        )
+        return left_out
 
     def _used(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows without blank images and, evenly spread, no more than the limit."""

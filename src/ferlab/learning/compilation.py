@@ -19,7 +19,7 @@ COMPILE_SECONDS = 25.0
 """What compiling costs on a CUDA device: 20 to 23 s on an H200, 2 to 8 s what lies in a cache."""
 
 SAVED_SHARE = 0.2
-"""Of a step's time, what it saves there: an estimate, from eight trainings that shared an H200."""
+"""Of a step's time, what it is taken to save there: a guess between 5 and 32 % (docs/speed.md)."""
 
 COMPILED: dict[str, Any] = {"dynamic": False, "options": {"fallback_random": True}}
 """How a network is compiled: for one shape, with the random numbers that it draws otherwise."""

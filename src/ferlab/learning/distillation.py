@@ -26,15 +26,24 @@ def soften(labels: Tensor, probabilities: Tensor, share: float) -> Tensor:
     return hard.lerp(probabilities, share)
 
 
-def mean_of_unseen(probabilities: Tensor, seen: Tensor) -> Tensor:
-    """Return the mean over the teachers that have not seen an image, where there are any: (N, 7).
+def choose_teachers(seen: Tensor) -> Tensor:
+    """Return which teachers are asked of an image: bool (T, N).
 
-    A network knows the labels of its own training images, wrong ones too, in part by heart. What
-    all teachers have seen gets the mean of all.
+    Those that have not seen it, where there are any, else all: a network knows the labels that it
+    was trained with in part by heart, wrong ones too.
 
     Args:
-        probabilities: float32 (T, N, 7), of T teachers.
-        seen: bool (T, N), whether the teacher was trained on the image.
+        seen: bool (T, N), whether each of T teachers was trained on each of N images.
     """
-    asked = (~seen | seen.all(dim=0)).to(probabilities.dtype)
-    return torch.einsum("tn,tnc->nc", asked / asked.sum(dim=0), probabilities)
+    return ~seen | seen.all(dim=0)
+
+
+def mean_of_asked(probabilities: Tensor, asked: Tensor) -> Tensor:
+    """Return the mean over the teachers that are asked of an image: float32 (N, 7).
+
+    Args:
+        probabilities: float32 (T, N, 7).
+        asked: bool (T, N), one at least of each image.
+    """
+    weights = asked.to(probabilities.dtype) / asked.sum(dim=0)
+    return torch.einsum("tn,tnc->nc", weights, probabilities)

@@ -1,4 +1,4 @@
-"""Training labels softened by the trained networks that a configuration names as teachers."""
+"""Training labels softened by what a configuration names as teachers."""
 
 import logging
 from collections.abc import Mapping
@@ -11,8 +11,9 @@ from torch import Tensor
 
 from ferlab.checks import FerlabError, check_keys, check_number, counted
 from ferlab.data.datamodule import FaceDataModule
+from ferlab.emotions import EMOTIONS
 from ferlab.instantiate import plain
-from ferlab.learning.distillation import mean_of_unseen, soften
+from ferlab.learning.distillation import choose_teachers, mean_of_asked, soften
 from ferlab.learning.tensors import read_tensors, write_tensors
 from ferlab.learning.trainer import make_trainer
 from ferlab.runs import RunFolder
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class Teachers:
-    """The networks that `distillation.teachers` names; none where it names none.
+    """The networks and labels that `distillation.teachers` names; none where it names none.
 
     Args:
         config: train's.
@@ -76,10 +77,11 @@ class Teachers:
         data.soft_labels = soften(labels, self._probabilities, share)
 
     def ask(self, data: FaceDataModule) -> tuple[Tensor, Tensor]:
-        """Ask each of the T teachers about the N train images.
+        """Ask the teachers about the N train images.
 
         Returns:
-            float32 (T, N, 7), their probabilities; bool (T, N), whether they were trained on them.
+            float32 (N, 7), of each image the mean probabilities of those that have not seen it,
+            where there are any, else of all; bool (N,), whether there were any.
 
         Raises:
             FerlabError: one says nan.
@@ -90,16 +92,19 @@ class Teachers:
             precision=self._config.trainer.precision,
             progress_bar=self._config.trainer.progress_bar,
         )
-        said = []
-        for member in self._members:
-            probabilities = member.ask(trainer, data)
+        seen = torch.stack([torch.from_numpy(member.seen(data)) for member in self._members])
+        asked = choose_teachers(seen)
+        said = torch.zeros(*seen.shape, len(EMOTIONS))
+        for member, rows, probabilities in zip(self._members, asked, said, strict=True):
+            if not rows.any():
+                log.warning("%s is asked of nothing: others have not seen the images", member.name)
+                continue
+            probabilities.copy_(member.ask(trainer, data))
             if not probabilities.isfinite().all():
                 raise FerlabError(
                     f"distillation.teachers: {member.name} says nan of an image; name others"
                 )
-            said.append(probabilities)
-        seen = [torch.from_numpy(member.seen(data)) for member in self._members]
-        return torch.stack(said), torch.stack(seen)
+        return mean_of_asked(said, asked), ~seen.all(dim=0)
 
     def _recall(self, data: FaceDataModule, rows: NDArray[np.int64]) -> Tensor:
         """Return the mean of their probabilities for the train images, float32 (N, 7)."""
@@ -107,13 +112,10 @@ class Teachers:
             case {"rows": Tensor() as kept, "probabilities": Tensor() as probabilities}:
                 if np.array_equal(kept.numpy(), rows):
                     return probabilities
-        said, seen = self.ask(data)
-        if n_unseen := int((~seen).any(dim=0).sum()):
+        probabilities, unseen = self.ask(data)
+        if n_unseen := int(unseen.sum()):
             images = counted(n_unseen, "image")
-            log.info(
-                "%s of %d are labelled by those alone that have not seen them", images, len(rows)
-            )
-        probabilities = mean_of_unseen(said, seen)
+            log.info("%s of %s by teachers that have not seen them", images, f"{len(rows):,}")
         write_tensors(
             self._folder.teachers,
             {"rows": torch.from_numpy(rows), "probabilities": probabilities},

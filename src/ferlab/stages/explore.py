@@ -87,9 +87,16 @@ def _split(data: FaceDataModule, folder: Path) -> str:
         "train": data.store.class_counts(train),
         "validation": data.store.class_counts(val),
     }
+    left_out = ""
+    if data.folds is not None:
+        left_out = page.paragraph(
+            f"{len(data.left_out_rows):,} images do neither: fold {data.fold} of {data.folds}."
+        )
     if not len(val):
         return page.section(
-            "Train and validation", page.paragraph("All training images train; none validates.")
+            "Train and validation",
+            page.paragraph("All training images train; none validates."),
+            left_out,
         )
     figures.save(exploration.draw_split(counts, "Train and validation"), folder / "split.png")
     error = exploration.stratification_error(counts["train"], counts["validation"])
@@ -100,6 +107,7 @@ def _split(data: FaceDataModule, folder: Path) -> str:
             f"seed {data.split_seed}). Identical images stay on one side. The class shares of the "
             f"two sides differ by at most {np.abs(error).max():.3f} points."
         ),
+        left_out,
         page.figure(
             folder / "split.png",
             "Left: images per class. Right: the stratification error, in percentage points.",

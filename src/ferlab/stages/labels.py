@@ -14,8 +14,11 @@ from torch import Tensor
 from ferlab.checks import FerlabError
 from ferlab.emotions import EMOTIONS
 from ferlab.files import replacing
+from ferlab.stages.split import shipped_split_settings
 
 LABELS = "labels.safetensors"
+
+_MOST_IMAGES = 10_000_000  # no memory is taken for more
 
 
 class Labels(NamedTuple):
@@ -48,23 +51,28 @@ def load_labels(folder: Path) -> Labels:
     """Return what `save_labels` wrote into `folder`.
 
     Raises:
-        FerlabError: the file is damaged, or of other classes.
+        FerlabError: the file is damaged, or holds something else.
     """
     file = folder / LABELS
     try:
         with safe_open(file, framework="pt") as content:
             about = content.metadata() or {}
-            probabilities = content.get_tensor("probabilities").float()
-        split = json.loads(about["split"])
-        images, classes = about["images"], about["classes"]
-    except (SafetensorError, KeyError, ValueError) as error:
+            shape = content.get_slice("probabilities").get_shape()
+            if len(shape) != 2 or shape[1] != len(EMOTIONS) or shape[0] > _MOST_IMAGES:
+                raise ValueError(f"probabilities have the shape {shape}")
+            probabilities = content.get_tensor("probabilities")
+        images, split, classes = about["images"], json.loads(about["split"]), about["classes"]
+    except (SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise FerlabError(f"{file} is damaged ({error})") from error
+    if not isinstance(split, dict) or split.keys() != shipped_split_settings().keys():
+        raise FerlabError(f"{file} is damaged (it does not tell which images validated)")
     if (
         classes != ",".join(EMOTIONS)
-        or probabilities.shape[1:] != (len(EMOTIONS),)
-        or not torch.isclose(probabilities.sum(dim=1), torch.ones(()), atol=0.01).all()
+        or probabilities.dtype != torch.float16
+        or not (probabilities >= 0).all()
+        or not torch.isclose(probabilities.float().sum(dim=1), torch.ones(()), atol=0.01).all()
     ):
-        raise FerlabError(f"{file} holds no probabilities of {', '.join(EMOTIONS)}")
+        raise FerlabError(f"{file} does not hold probabilities of {', '.join(EMOTIONS)} in fp16")
     with file.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
-    return Labels(probabilities, images, split, digest)
+    return Labels(probabilities.float(), images, split, digest)

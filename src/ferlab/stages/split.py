@@ -27,7 +27,7 @@ def split_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{key: data[key] for key in ("val_fraction", "twins", "blank", "limit")},
         "split_seed": split_seed(config),
-        "folds": data.get("folds"),  # older runs have none
+        "folds": data.get("folds"),  # a person's own conf/data may have none
         "fold": data.get("fold", 0),
     }
 

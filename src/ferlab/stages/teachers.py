@@ -107,7 +107,7 @@ class _NetworkTeacher:
                 f"{origin.config} is not the configuration of a run ({error})"
             ) from error
         if validates(values):
-            _check_split(str(run.path), settings, values)
+            _check_split(str(run.path), settings, values, "train it anew with {}")
         self._data = str(origin.recorded_environment().get("data", ""))
 
     def check_data(self, data: FaceDataModule) -> None:
@@ -128,7 +128,8 @@ class _NetworkTeacher:
         if self._split is None:
             return np.ones(len(rows), dtype=bool)
         there = FaceDataModule(lambda: data.store, **self._split)
-        return np.isin(rows, there.judged_rows("train"))
+        hashes = data.store.hashes  # one of identical images may have been left out
+        return np.isin(hashes[rows], hashes[there.judged_rows("train")])
 
 
 class _LabelTeacher:
@@ -139,10 +140,17 @@ class _LabelTeacher:
         self.name = os.path.relpath(folder)
         self.digest = self._labels.digest
         if validates(values):
-            _check_split(str(folder), self._labels.split, values)
+            _check_split(
+                f"what labels {folder}",
+                self._labels.split,
+                values,
+                "leave that as it is, or use distillation.teachers=[]",
+            )
 
     def check_data(self, data: FaceDataModule) -> None:
-        if self._labels.images != data.store.digest_of("training"):
+        n_images = len(data.store.rows("training"))
+        own = self._labels.images == data.store.digest_of("training")
+        if not own or len(self._labels.probabilities) != n_images:
             raise FerlabError(
                 f"distillation.teachers: {self.name} are labels of other images; use "
                 "distillation.teachers=[], or name networks that were trained on these"
@@ -157,14 +165,23 @@ class _LabelTeacher:
         return np.zeros(len(data.judged_rows("train")), dtype=bool)
 
 
-def _check_split(name: str, there: Mapping[str, object], values: Mapping[str, Any]) -> None:
-    """Raise FerlabError where what was trained by one split may have seen what validates here."""
+def _check_split(
+    name: str, there: Mapping[str, object], values: Mapping[str, Any], remedy: str
+) -> None:
+    """Raise FerlabError where what was trained by one split may have seen what validates here.
+
+    Args:
+        name: of what was trained.
+        there: its split_settings.
+        values: the configuration here.
+        remedy: what to do; `{}` in it stands for the setting here.
+    """
     for key, value in split_settings(values).items():
         if there[key] != value:
             was, wanted = ("null" if one is None else one for one in (there[key], value))
             raise FerlabError(
-                f"{name} was trained with {key}={was}, so it may have seen what validates "
-                f"here; train it anew with {key}={wanted}"
+                f"{name} was trained with {key}={was}, so it may have seen what validates here, "
+                f"with {key}={wanted}; {remedy.format(f'{key}={wanted}')}"
             )
 
 

@@ -1,0 +1,45 @@
+"""What can be shipped: a training that a commit and a command make again."""
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from ferlab.checks import FerlabError
+from ferlab.runs import RunFolder, settles_result
+from ferlab.stages.recorded import recorded_value
+
+
+def check_shippable(run: RunFolder) -> None:
+    """Make sure that a finished training could be made again.
+
+    Raises:
+        FerlabError: it is not finished, or it stands on what no commit holds.
+    """
+    origin = run.recorded_environment()
+    if run.recorded_metrics() is None:
+        raise FerlabError(f"{run.path} is not a finished training; name another")
+    if (origin.get("commit") or "-dirty").endswith("-dirty"):  # none where git was not at hand
+        raise FerlabError(f"{run.path} was trained by code that no commit holds; train it again")
+    if local := origin.get("local"):
+        raise FerlabError(
+            f"{run.path} was trained with {', '.join(local)} of conf/local, which no commit holds; "
+            "name them on the command line and train it again"
+        )
+    for teacher in recorded_value(run.recorded_config(), "distillation", "teachers") or ():
+        if not str(teacher).startswith("weights/"):
+            raise FerlabError(
+                f"{run.path} learned from {teacher}, which no commit holds; ship that first, "
+                "then train again with weights/ as its teacher"
+            )
+
+
+def training_command(origin: Mapping[str, Any]) -> str:
+    """Return the command of a run's `environment.json`, without what does not settle its result."""
+    overrides = [
+        text
+        for text in map(str, origin.get("overrides", origin["command"]))  # older runs lack them
+        if ("=" in text or text.startswith("~"))
+        and settles_result(text.lstrip("+~").partition("=")[0])
+        and not text.startswith("hydra.")
+    ]
+    return shlex.join(["python", "train.py", *overrides])
