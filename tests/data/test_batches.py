@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -267,6 +268,19 @@ def test_refined_epochs_hold_the_images_as_they_are_or_mirrored():
         assert as_they_are | mirrored == (images.keys() if refined else set())
         assert bool(as_they_are and mirrored) == refined
         assert all((batch.labels.ndim == 1) == refined for batch in epoch)
+
+
+def test_transformed_images_are_cropped_at_all_places():
+    ramp = np.arange(48, dtype=np.uint8)
+    for axis in (ramp[None, :], ramp[:, None]):
+        store = replace(STORE, images=np.broadcast_to(axis, STORE.images.shape).copy())
+        still = RandomTransforms()
+        batches = train_batches(
+            store=store, transforms=still, apply_to="all", given={"crop": 40}, batch_size=7
+        )
+        some = islice(forever(batches), 60)
+        first = torch.cat([batch.images[:, 0, 0, 0] for batch in some]) * 255
+        assert set(first.round().int().tolist()) == set(range(9))
 
 
 @pytest.mark.parametrize("size", [40, 43])

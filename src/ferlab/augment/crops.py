@@ -1,4 +1,4 @@
-"""Crops of a batch: a random one of each image in training, several of all at test time."""
+"""Crops of a batch: one of each image in training, several of all at test time."""
 
 import torch
 import torch.nn.functional as F
@@ -12,19 +12,16 @@ TEST_TIME = ("none", "flip", "ten_crop")
 _PADDING = 2  # pixels that the border is repeated for, where the network sees whole images
 
 
-def random_crops(images: Tensor, size: int, x: Tensor, y: Tensor) -> Tensor:
-    """Return a crop of each image, all places equally likely: (B, 1, size, size).
+def crop_at(images: Tensor, size: int, corners: Tensor) -> Tensor:
+    """Return a crop of each image at its own place: (B, 1, size, size).
 
     Args:
         images: (B, 1, H, W), at least `size` in both directions.
         size: side of the crop, pixels.
-        x: float32 (B,), uniform in [0, 1): how far right.
-        y: float32 (B,), uniform in [0, 1): how far down.
+        corners: int64 (B, 2), column and row of the crop's first pixel.
     """
-    height, width = images.shape[2:]
     pixels = torch.arange(size, device=images.device)
-    rows = (y * (height - size + 1)).long()[:, None] + pixels  # (B, size)
-    columns = (x * (width - size + 1)).long()[:, None] + pixels
+    columns, rows = (corners[..., None] + pixels).unbind(dim=1)  # (B, size) each
     of_image = torch.arange(len(images), device=images.device)[:, None, None]
     return images[of_image, 0, rows[:, :, None], columns[:, None, :]][:, None]
 

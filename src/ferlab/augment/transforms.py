@@ -16,7 +16,7 @@ _FLATTEST, _STEEPEST = math.log(0.3), math.log(3.3)  # height to width of what i
 
 
 class Draws(NamedTuple):
-    """What each uniform random number of an image decides: float32 (B,) each."""
+    """What each uniform random number of an image decides: float32 (...) each."""
 
     angle: Tensor
     flip: Tensor
@@ -39,12 +39,31 @@ class Draws(NamedTuple):
     window_y: Tensor
 
 
+class Parameters(NamedTuple):
+    """How images are transformed.
+
+    Attributes:
+        affine: float32 (..., 2, 3), from output to input coordinates in [-1, 1].
+        contrast: float32 (..., 1, 1, 1), factor of the distance from the image's mean.
+        brightness: float32 (..., 1, 1, 1), factor of the grey levels.
+        erased: float32 (..., 4), whole pixels: first row and the one after the last, first column
+            and the one after the last; no rows where nothing is erased.
+    """
+
+    affine: Tensor
+    contrast: Tensor
+    brightness: Tensor
+    erased: Tensor
+
+
 @dataclass(frozen=True)
 class RandomTransforms:
     """Rotation, flip, zoom, translation, crop; then contrast and brightness; then erasing.
 
     A call is a pure function of the images and of uniform random numbers that the caller draws,
-    so the same draws give the same images on every device, in every batch and after a resume.
+    so the same draws give the same images on every device, in every batch and after a resume. Its
+    two halves can be called by themselves: the parameters of all images at once, on the CPU, cost
+    a device far less than those of each batch, which are many small operations.
     The five geometric transforms are composed into one affine map per image and applied by a
     single bilinear `grid_sample`; pixels from outside repeat the border, as in Keras'
     `fill_mode='nearest'`.
@@ -105,16 +124,54 @@ class RandomTransforms:
             raise ValueError(
                 f"draws must be of shape {(len(images), self.N_DRAWS)}; got {tuple(draws.shape)}"
             )
-        named = Draws(*draws.unbind(dim=1))
-        grid = F.affine_grid(self._affine(named), list(images.shape), align_corners=False)
+        height, width = images.shape[2:]
+        return self.apply(images, self.parameters(draws, height, width))
+
+    def parameters(self, draws: Tensor, height: int, width: int) -> Parameters:
+        """Return what the draws come to, for any number of images at once.
+
+        Args:
+            draws: float32 (..., N_DRAWS), uniform in [0, 1).
+            height: of the images, pixels.
+            width: likewise.
+        """
+        named = Draws(*draws.unbind(dim=-1))
+        area = _between(_SMALLEST_ERASED, self.erasing_area, named.erased_area) * height * width
+        ratio = _between(_FLATTEST, _STEEPEST, named.erased_ratio).exp()
+        top, bottom = _segment((area * ratio).sqrt(), named.erased_y, height)
+        left, right = _segment((area / ratio).sqrt(), named.erased_x, width)
+        bottom = torch.where(named.erases < self.erasing, bottom, top)
+        return Parameters(
+            affine=self._affine(named),
+            contrast=(1 + self.contrast * _signed(named.contrast))[..., None, None, None],
+            brightness=(1 + self.brightness * _signed(named.brightness))[..., None, None, None],
+            erased=torch.stack([top, bottom, left, right], dim=-1),
+        )
+
+    def apply(self, images: Tensor, parameters: Parameters) -> Tensor:
+        """Return the images transformed so: float32 (B, 1, H, W) in [0, 1].
+
+        Args:
+            images: float32 (B, 1, H, W) in [0, 1].
+            parameters: of these B images, of this size, on their device.
+        """
+        grid = F.affine_grid(parameters.affine, list(images.shape), align_corners=False)
         moved = F.grid_sample(
             images, grid, mode="bilinear", padding_mode="border", align_corners=False
         )
-        lit = self._photometric(moved, named)
-        return self._erase(lit, named) if self.erasing else lit
+        mean = moved.mean(dim=(1, 2, 3), keepdim=True)
+        lit = (mean + parameters.contrast * (moved - mean)) * parameters.brightness
+        lit = lit.clamp(0, 1)
+        if not self.erasing:
+            return lit
+        height, width = images.shape[2:]
+        top, bottom, left, right = parameters.erased[..., None].unbind(dim=1)  # (B, 1) each
+        y, x = (torch.arange(side, device=images.device) for side in (height, width))
+        rows, columns = (y >= top) & (y < bottom), (x >= left) & (x < right)
+        return lit.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0)
 
     def _affine(self, draws: Draws) -> Tensor:
-        """Return the maps from output to input coordinates in [-1, 1]: (B, 2, 3)."""
+        """Return the maps from output to input coordinates in [-1, 1]: (..., 2, 3)."""
         rotation = math.radians(self.rotation) * (draws.rotates < self.rotation_p)
         angle = rotation * _signed(draws.angle)
         mirror = torch.where(draws.flip < self.flip, -1.0, 1.0)
@@ -125,41 +182,21 @@ class RandomTransforms:
         shift_x = room * _signed(draws.crop_x) - shift * _signed(draws.right)
         shift_y = room * _signed(draws.crop_y) - shift * _signed(draws.down)
         cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
-        return torch.stack(
-            [
-                torch.stack([mirror * cos, -sin, shift_x], dim=1),
-                torch.stack([mirror * sin, cos, shift_y], dim=1),
-            ],
-            dim=1,
-        )
-
-    def _photometric(self, images: Tensor, draws: Draws) -> Tensor:
-        contrast = (1 + self.contrast * _signed(draws.contrast))[:, None, None, None]
-        brightness = (1 + self.brightness * _signed(draws.brightness))[:, None, None, None]
-        mean = images.mean(dim=(1, 2, 3), keepdim=True)
-        return ((mean + contrast * (images - mean)) * brightness).clamp(0, 1)
-
-    def _erase(self, images: Tensor, draws: Draws) -> Tensor:
-        height, width = images.shape[2:]
-        area = _between(_SMALLEST_ERASED, self.erasing_area, draws.erased_area) * height * width
-        ratio = _between(_FLATTEST, _STEEPEST, draws.erased_ratio).exp()
-        rows = _inside((area * ratio).sqrt(), draws.erased_y, height)
-        columns = _inside((area / ratio).sqrt(), draws.erased_x, width)
-        rows &= (draws.erases < self.erasing)[:, None]
-        return images.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0)
+        first = torch.stack([mirror * cos, -sin, shift_x], dim=-1)
+        second = torch.stack([mirror * sin, cos, shift_y], dim=-1)
+        return torch.stack([first, second], dim=-2)
 
 
-def _inside(length: Tensor, place: Tensor, side: int) -> Tensor:
-    """Return which of `side` pixels lie in a segment: bool (B, side).
+def _segment(length: Tensor, place: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Return the first pixel of a segment of `side` pixels, and the one after its last: (...) each.
 
     Args:
-        length: float32 (B,), of the segment, pixels; rounded, and cut to `side`.
-        place: float32 (B,), in [0, 1), of the segment along the room that it has.
+        length: float32 (...), of the segment, pixels; rounded, and cut to `side`.
+        place: float32 (...), in [0, 1), of the segment along the room that it has.
     """
     length = length.round().clamp(max=side)
     start = (place * (side - length + 1)).floor()
-    pixels = torch.arange(side, device=length.device)
-    return (pixels >= start[:, None]) & (pixels < (start + length)[:, None])
+    return start, start + length
 
 
 def _between(low: float, high: float, draws: Tensor) -> Tensor:

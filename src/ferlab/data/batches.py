@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ferlab.augment.crops import random_crops
+from ferlab.augment.crops import crop_at
 from ferlab.augment.mixup import mix, plan_mixup
 from ferlab.augment.targeted import TargetedAugmentation
-from ferlab.augment.transforms import Draws
+from ferlab.augment.transforms import Draws, Parameters
 from ferlab.randomness import mix_seed
 
 
@@ -129,10 +129,20 @@ class TrainBatches:
         # a mask would.
         first = plan.transformed[order].int().argsort(dim=1, descending=True, stable=True)
         order = order.gather(1, first)
-        n_transformed = plan.transformed[order].sum(dim=1).tolist()
+        transformed, draws = plan.transformed[order], plan.draws[order]
+        n_transformed = transformed.sum(dim=1).tolist()
         source = self._rows[plan.source][order].to(self._images.device, non_blocking=True)
         labels = self._targets[plan.source][order].to(self._device, non_blocking=True)
-        draws = plan.draws[order].to(self._device, non_blocking=True)
+        transforms = augmentation.transforms
+        if transforms is not None:
+            of_all = transforms.parameters(draws, *self._images.shape[2:])
+            of_all = Parameters(*(one.to(self._device, non_blocking=True) for one in of_all))
+        if self._crop is not None:
+            room = self._images.shape[-1] - self._crop
+            named = Draws(*draws.unbind(dim=-1))
+            corners = torch.stack([named.window_x, named.window_y], dim=-1) * (room + 1)
+            corners = torch.where(transformed[..., None], corners.long(), room // 2)
+            corners = corners.to(self._device, non_blocking=True)
         if alpha := augmentation.mixup:
             mixup = plan_mixup(alpha, (len(self), self.batch_size), self._seed, epoch)
             partner = mixup.partner.to(self._device, non_blocking=True)
@@ -145,14 +155,11 @@ class TrainBatches:
                 self._epoch, self._next_batch = epoch + 1, 0
             images = to_float(gather(self._images, source[index], self._device))
             if count := n_transformed[index]:
-                transforms = augmentation.transforms
                 assert transforms is not None  # the plan marks no row otherwise
-                images[:count] = transforms(images[:count], draws[index, :count])
+                parameters = Parameters(*(one[index, :count] for one in of_all))
+                images[:count] = transforms.apply(images[:count], parameters)
             if self._crop is not None:
-                named = Draws(*draws[index].unbind(dim=1))
-                x, y = named.window_x.clone(), named.window_y.clone()
-                x[count:] = y[count:] = 0.4999  # the centre of the others, rounded down as in tests
-                images = random_crops(images, self._crop, x, y)
+                images = crop_at(images, self._crop, corners[index])
             batch = Batch(images, labels[index])
             if alpha:
                 batch = Batch(*mix(*batch, partner[index], weight[index]))
