@@ -20,7 +20,7 @@ folds=(data.folds=8 data.fold=0,1,2,3,4,5,6,7)
 if [ -n "${QUICK:-}" ]; then
     data+=(data=drawn data.size=280 data.batch_size=16 data.source.seed=0 trainer.max_epochs=1)
     seeds=0,1
-    folds=(data.folds=2 data.fold=0,1)
+    folds=(data.folds=2 data.fold=0,1 model=small)
 fi
 
 sweep() { # the sweep's name, then its values
