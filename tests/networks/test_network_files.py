@@ -70,9 +70,10 @@ def test_what_half_precision_cannot_hold_is_not_written(tmp_path):
 
 
 SHIPPED = sorted((Path(__file__).parents[2] / "weights").iterdir())
+NETWORKS = [folder for folder in SHIPPED if (folder / "model.yaml").exists()]
 
 
-@pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", NETWORKS, ids=lambda folder: folder.name)
 def test_shipped_weights_load_and_their_page_says_what_was_measured(folder):
     network = load_network(folder)
     probabilities = network(torch.rand(3, 1, 48, 48)).softmax(dim=1)
@@ -85,7 +86,7 @@ def test_shipped_weights_load_and_their_page_says_what_was_measured(folder):
 
 
 def test_all_shipped_weights_together_take_at_most_30_megabytes():
-    assert SHIPPED
+    assert NETWORKS
     sizes = [file.stat().st_size for folder in SHIPPED for file in folder.iterdir()]
     assert sum(sizes) <= 30e6
 

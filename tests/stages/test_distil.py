@@ -29,6 +29,7 @@ from ferlab.runs import RunFolder
 from ferlab.stages.compose import make_data
 from ferlab.stages.distil import Teachers
 from ferlab.stages.labels import load_labels
+from ferlab.stages.split import shipped_split_settings
 from ferlab.stages.teachers import find_teachers
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -494,3 +495,11 @@ def test_labels_by_code_that_no_commit_holds_are_not_shipped(finished, capfd):
     assert ship_labels("mine", *names, *TINY, ENOUGH) == 1
     assert "fold1 was trained by code that no commit holds" in capfd.readouterr().err
     assert not Path("weights").exists()
+
+
+def test_the_labels_that_are_shipped_are_of_the_split_of_ferlabs_own_configuration():
+    labels = load_labels(SCRIPTS.parent / "weights/labels")
+    assert labels.split == shipped_split_settings()
+    assert labels.probabilities.shape == (28_709, 7)
+    page = (SCRIPTS.parent / "weights/labels/README.md").read_text()
+    assert "8 networks that were not trained on the image" in " ".join(page.split())
