@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Trains what is meant to reach the literature's accuracies, from nothing to
 # outputs/literature/compare/index.html:
-# F_best, FERNet, the small network, an ensemble, and what learns from it: VGGNet and the best network,
-# that with one thing changed at a time (three seeds; the ablation table is "Over seeds" of that page).
+# F_best, FERNet, the small network, an ensemble, VGGNet, which learns from it, and the best network, that
+# with one thing changed at a time (three seeds; the ablation table is "Over seeds" of that page).
 #
 #     scripts/literature.sh              FER-2013; for a CUDA device: days on a CPU
 #     QUICK=1 scripts/literature.sh      drawn faces, minutes: shows that it works, no more
@@ -33,15 +33,15 @@ sweep small experiment=small seed="$seeds"
 sweep ensemble experiment=ensemble "${folds[@]}"
 ours="distillation.teachers=[$out/ensemble]"
 sweep vggnet experiment=vggnet "$ours" seed="$seeds"
-sweep best experiment=best "$ours" seed="$seeds"
+sweep best experiment=best seed="$seeds"
 
 changed() { # what is changed in the best network's recipe, then the values that do so
-    sweep "best-$1" experiment=best "$ours" "${@:2}" seed="$seeds"
+    sweep "best-$1" experiment=best "${@:2}" seed="$seeds"
 }
 changed without-erasing augment.transforms.erasing=0
 changed without-crops model.input_size=48
 changed without-teachers distillation.teachers=[] loss.label_smoothing=0.1
-changed with-teachers-that-have-seen 'distillation.teachers=[weights/F,weights/small]'
+changed with-cross-fitted-teachers "$ours"
 changed with-half-of-the-teachers distillation.share=0.35
 changed without-sgd optimizer=adamw optimizer.lr=2e-3 optimizer.weight_decay=0.05
 changed with-strong-augmentation augment=strong augment.transforms.rotation=10 \
