@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, and are read without trust."""
 
+import hashlib
 import json
 import os
 import zipfile
@@ -49,6 +50,12 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file in UTF-8, whole or not at all."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def digest_file(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def write_json(path: Path, value: object) -> None:

@@ -1,6 +1,5 @@
 """A trained network as two files, all that inference needs: weights and a description."""
 
-import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ from torch import Tensor
 from ferlab.augment.crops import TEST_TIME
 from ferlab.checks import FerlabError, check_choice
 from ferlab.emotions import EMOTIONS
-from ferlab.files import read_yaml, replacing, write_text
+from ferlab.files import digest_file, read_yaml, replacing, write_text
 from ferlab.networks.build import LayeredNetwork
 from ferlab.networks.specs import NetworkSpec, parse_model, to_layers
 
@@ -130,8 +129,7 @@ def digest_weights(folder: Path) -> str:
         FerlabError: there are none.
     """
     _check_is_file(folder / WEIGHTS)
-    with (folder / WEIGHTS).open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    return digest_file(folder / WEIGHTS)
 
 
 def _check_is_file(file: Path) -> None:

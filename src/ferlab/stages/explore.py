@@ -95,7 +95,9 @@ def _split(data: FaceDataModule, folder: Path) -> str:
     if not len(val):
         return page.section(
             "Train and validation",
-            page.paragraph("All training images train; none validates."),
+            page.paragraph(
+                f"All {'other ' if left_out else ''}training images train; none validates."
+            ),
             left_out,
         )
     figures.save(exploration.draw_split(counts, "Train and validation"), folder / "split.png")

@@ -1,6 +1,5 @@
 """Soft labels as one file: what cross-fitted networks say of a store's training images."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from ferlab.checks import FerlabError
 from ferlab.emotions import EMOTIONS
-from ferlab.files import replacing
+from ferlab.files import digest_file, replacing
 from ferlab.stages.split import shipped_split_settings
 
 LABELS = "labels.safetensors"
@@ -73,6 +72,4 @@ def load_labels(folder: Path) -> Labels:
         or not torch.isclose(probabilities.float().sum(dim=1), torch.ones(()), atol=0.01).all()
     ):
         raise FerlabError(f"{file} does not hold probabilities of {', '.join(EMOTIONS)} in fp16")
-    with file.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
-    return Labels(probabilities.float(), images, split, digest)
+    return Labels(probabilities.float(), images, split, digest_file(file))
