@@ -75,9 +75,8 @@ def test_the_literatures_networks_are_compared_with_the_best_and_its_variants(tm
     table = (tmp_path / "compare/runs.md").read_text()
     over_seeds = table.split("## Over seeds")[1].split("##")[0]
     models = re.findall(r"^\| (\w+) ", over_seeds, flags=re.MULTILINE)
-    script = (ROOT / "scripts/literature.sh").read_text()
-    changes = re.findall(r"^changed with.*", script, flags=re.MULTILINE)
-    best = 1 + sum("model=" not in change for change in changes)
+    ablation = (ROOT / "scripts/ablation.sh").read_text()
+    best = len(re.findall(r"^train ", ablation, flags=re.MULTILINE))
     names = ["F", "vggnet", "fernet", "senet"]
     assert Counter(models) == {"model": 1, "best": best, "small": 2, **dict.fromkeys(names, 1)}
     mean = read_json(tmp_path / "mean/metrics.json")
