@@ -1,10 +1,13 @@
 """A network on disk: what comes back, and what is refused."""
 
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from ferlab.checks import FerlabError
@@ -191,6 +194,18 @@ def test_a_model_that_was_written_without_a_checksum_is_read(folder):
     assert len(description.pop("sha256")) == 64
     file.write_text(yaml.safe_dump(description))
     load_network(folder)
+
+
+def test_no_weight_is_read_before_all_are_known_to_fit(folder, monkeypatch):
+    @contextmanager
+    def header_alone(file, framework):
+        with safe_open(file, framework) as content:
+            yield SimpleNamespace(keys=content.keys, get_slice=content.get_slice)
+
+    save_file({"more": torch.zeros(3).half()}, folder / "model.safetensors")
+    monkeypatch.setattr("ferlab.networks.files.safe_open", header_alone)
+    with pytest.raises(FerlabError, match="does not fit"):
+        load_network(folder)
 
 
 def test_weights_of_another_shape_type_or_name_are_refused(folder):

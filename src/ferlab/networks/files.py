@@ -1,12 +1,13 @@
 """A trained network as two files, all that inference needs: weights and a description."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 import yaml
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from ferlab.augment.crops import TEST_TIME
@@ -18,6 +19,9 @@ from ferlab.networks.specs import NetworkSpec, parse_model, to_layers
 
 DESCRIPTION = "model.yaml"
 WEIGHTS = "model.safetensors"
+
+_TYPES = {"F16": "float32", "F32": "float32", "F64": "float64", "I64": "int64"}
+"""What a tensor of the type that safetensors calls so is read as."""
 
 
 class Description(NamedTuple):
@@ -150,25 +154,29 @@ def _describe(spec: NetworkSpec) -> dict[str, Any]:
 def _read_weights(file: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors of the file, whose names, shapes and types are those of `expected`.
 
-    fp16 is taken for fp32.
+    fp16 is taken for fp32. Nothing but the header is read before all of them are known to fit.
     """
+    wanted = {
+        name: _kind(str(value.dtype).removeprefix("torch."), value.shape)
+        for name, value in expected.items()
+    }
     try:
-        weights = load_file(file)
+        with safe_open(file, framework="pt") as content:
+            parts = {name: content.get_slice(name) for name in content.keys()}  # noqa: SIM118
+            there = {
+                name: _kind(_TYPES.get(part.get_dtype(), part.get_dtype()), part.get_shape())
+                for name, part in parts.items()
+            }
+            for name in {**wanted, **there}:
+                if there.get(name) != wanted.get(name):
+                    raise FerlabError(
+                        f"{file} does not fit {DESCRIPTION}: {name} is "
+                        f"{there.get(name, 'absent')}, not {wanted.get(name, 'absent')}"
+                    )
+            return {name: content.get_tensor(name).to(expected[name].dtype) for name in parts}
     except SafetensorError as error:
         raise FerlabError(f"{file} is damaged ({error})") from error
-    weights = {
-        name: value.float() if value.dtype == torch.float16 else value
-        for name, value in weights.items()
-    }
-    for name in {**expected, **weights}:
-        there, wanted = _kind(weights.get(name)), _kind(expected.get(name))
-        if there != wanted:
-            raise FerlabError(f"{file} does not fit {DESCRIPTION}: {name} is {there}, not {wanted}")
-    return weights
 
 
-def _kind(tensor: Tensor | None) -> str:
-    """Return a tensor's type and shape in words."""
-    if tensor is None:
-        return "absent"
-    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+def _kind(dtype: str, shape: Iterable[int]) -> str:
+    return f"{dtype} {tuple(shape)}"
