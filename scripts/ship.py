@@ -23,6 +23,7 @@ from ferlab.cli import main as ferlab
 from ferlab.files import read_json, write_json, write_text
 from ferlab.finding import find_run
 from ferlab.networks.files import load_network, save_network
+from ferlab.reporting.tables import format_accuracy
 from ferlab.runs import RunFolder
 from ferlab.stages.recorded import recorded_value
 from ferlab.stages.shipping import check_shippable, training_command
@@ -83,13 +84,14 @@ def describe(
 ) -> str:
     """Return the page of the shipped weights."""
     rows = "\n".join(
-        f"| {words} | {metrics[f'{split}/accuracy']:.4f} | {metrics[f'{split}/macro_f1']:.4f} |"
+        f"| {words} | {format_accuracy(metrics[f'{split}/accuracy'], metrics[f'{split}/images'])} "
+        f"| {metrics[f'{split}/macro_f1']:.4f} |"
         for split, words in SPLITS.items()
         if f"{split}/accuracy" in metrics
     )
-    images, kept = "Training", f"the best by validation, {trained['best_epoch']}"
+    images, kept = "Training", f"epoch {trained['best_epoch']}, the best by validation,"
     if "val/accuracy" not in trained:
-        images, kept = "all of Training", "the last"
+        images, kept = "all of Training", "the last one"
     size = (place / "model.safetensors").stat().st_size / 1e6
     return f"""# {place.name}
 

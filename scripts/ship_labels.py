@@ -79,11 +79,10 @@ def describe(place: Path, n_images: int, runs: list[RunFolder], agreement: float
     commands = "\n".join(f"    {command}" for command in sorted(map(training_command, origins)))
     return f"""# {place.name}
 
-Shipped by ferlab: what trained networks make of the {n_images:,} training images of
-{title}:
-the probabilities of the seven classes, fp16, in the store's order, each the mean over those of
-{len(runs)} networks that were not trained on the image. What validates trained none of them. The
-most probable class is the label of {100 * agreement:.2f} % of the images.
+Shipped by ferlab: labels of the {n_images:,} training images of {title} by trained networks.
+Probabilities of the seven classes, fp16, in the store's order, each the mean over those of
+{len(runs)} networks that were not trained on the image. No network was trained on the images that
+validate. The most probable class is the label of {100 * agreement:.2f} % of the images.
 
     python train.py distillation.teachers=[{place.as_posix()}]
 

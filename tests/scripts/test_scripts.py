@@ -130,7 +130,7 @@ def test_shipped_weights_are_judged_as_they_lie_there_and_say_where_they_come_fr
     )
     page = (shipped / "README.md").read_text()
     assert "    git checkout " + "a" * 40 + "\n    python train.py " in page
-    assert f"{metrics['test/public/accuracy']:.4f}" in page
+    assert f"| PublicTest | {100 * metrics['test/public/accuracy']:.2f} % ± " in page
     assert shlex.join(TINY) in page
     assert "trained and judged on faces drawn by the program (not FER-2013)" in page
     assert "/home/me" not in page

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ferlab.reporting.aligned import format_table
 from ferlab.reporting.literature import REPORT_IMAGES, TABLE_3
+from ferlab.reporting.tables import format_accuracy
 
 ALONE = "network_alone"
 """The column of the networks' own output layers."""
@@ -15,13 +16,20 @@ Accuracies = Mapping[str, float]
 
 
 def format_extractors(
-    title: str, measured: Mapping[str, Accuracies], cites: bool = True, form: str = "text"
+    title: str,
+    measured: Mapping[str, Accuracies],
+    n_images: Mapping[str, int],
+    cites: bool = True,
+    form: str = "text",
 ) -> str:
     """Return the table: a row per network and, where the report has one, the report's below it.
+
+    Ours have their 95 % interval.
 
     Args:
         title: above the table.
         measured: by the name of a network; each of the same classifiers.
+        n_images: how many test images each network's accuracies are of.
         cites: whether the report's rows are there; they are of FER-2013.
         form: one of `aligned.FORMATS`.
     """
@@ -30,7 +38,10 @@ def format_extractors(
         [
             network,
             source if source == "ferlab" else f"the report, {REPORT_IMAGES}",
-            *(_four_decimals(accuracies.get(column)) for column in columns),
+            *(
+                _cell(accuracies.get(column), n_images[network] if source == "ferlab" else None)
+                for column in columns
+            ),
         ]
         for network, source, accuracies in _rows(measured, cites)
     ]
@@ -72,5 +83,8 @@ def _rows(measured: Mapping[str, Accuracies], cites: bool) -> list[tuple[str, st
     return rows
 
 
-def _four_decimals(accuracy: float | None) -> str:
-    return "-" if accuracy is None else f"{accuracy:.4f}"
+def _cell(accuracy: float | None, n_images: int | None) -> str:
+    """Return the accuracy in words, of so many images with its interval."""
+    if accuracy is None:
+        return "-"
+    return f"{100 * accuracy:.2f} %" if n_images is None else format_accuracy(accuracy, n_images)

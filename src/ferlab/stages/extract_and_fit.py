@@ -81,8 +81,9 @@ def extract_and_fit(config: DictConfig, folder: RunFolder) -> None:
     }
     title = f"Table 3: accuracy on {'; '.join(dict.fromkeys(data.values()))}"
     cites = titles == {"FER-2013"}
-    table = format_extractors(title, accuracies, cites)
-    markdown = format_extractors(title, accuracies, cites, form="markdown")
+    n_images = {network: int(row[ALONE]["test/images"]) for network, row in judged.items()}
+    table = format_extractors(title, accuracies, n_images, cites)
+    markdown = format_extractors(title, accuracies, n_images, cites, form="markdown")
     write_text(folder.report / "table_3.txt", f"{table}\n")
     write_text(folder.report / "table_3.md", f"{markdown}\n")
     write_text(folder.report / "table_3.csv", extractors_to_csv(accuracies, cites))
