@@ -40,7 +40,7 @@ def test_what_no_commit_holds_makes_it_dirty(checkout, file):
     assert commit() == f"{clean}-dirty"
 
 
-def test_other_files_that_lie_there_do_not(checkout):
+def test_untracked_files_outside_conf_and_src_do_not_mark_the_commit(checkout):
     clean = commit()
     (checkout / "notes.txt").touch()
     assert commit() == clean

@@ -25,5 +25,6 @@ def test_of_equal_epochs_the_weights_of_the_first_are_kept(monitor):
 
 
 def test_early_stopping_waits_for_more_accuracy_or_less_loss():
-    assert make_early_stopping("val/accuracy", 3).mode == "max"
-    assert make_early_stopping("val/loss", 3).mode == "min"
+    for monitor, mode in (("val/accuracy", "max"), ("val/loss", "min")):
+        stopping = make_early_stopping(monitor, 3)
+        assert (stopping.mode, stopping.patience) == (mode, 3)

@@ -127,7 +127,9 @@ def test_what_is_damaged_after_a_training_is_restored_from_its_last_checkpoint(
     Outcome(Path("stopped")).assert_equal(outcome)
 
 
-def test_of_a_training_that_stopped_early_too(train, monkeypatch):
+def test_lost_reports_of_a_training_that_stopped_early_are_made_again_without_training(
+    train, monkeypatch
+):
     early = [*OFTEN, "callbacks.early_stopping.patience=1", "trainer.max_epochs=30"]
     assert train(*early, "optimizer.lr=0.3")[0] == 0
     outcome = Outcome(Path("stopped"))

@@ -94,7 +94,7 @@ def test_they_are_of_a_network_that_drops_nothing_and_stays_as_it_was():
     assert not any(part.training for part in without.modules())
 
 
-def test_they_may_not_be_measured_to_the_end_and_all_else_stays_as_it_was():
+def test_a_measurement_that_is_interrupted_leaves_modes_and_momenta_as_they_were():
     module = classifier({"conv": 3, "batch_norm": True}, "flatten")
     module.network.eval()  # as one does whose network is not to learn
     with pytest.raises(KeyboardInterrupt):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import hydra
+import numpy as np
 import pytest
 import torch
 from conftest import TINY
@@ -35,12 +36,23 @@ def test_the_seed_settles_initial_weights_and_order():
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
-    [("twins", "drop_from_train"), ("blank", "drop"), ("limit", 70), ("split_seed", 4)],
+    "given",
+    [
+        {"twins": "drop_from_train"},
+        {"blank": "drop"},
+        {"limit": 140},
+        {"split_seed": 4},
+        {"folds": 3, "fold": 1},
+    ],
+    ids=str,
 )
-def test_what_a_run_left_out_of_its_data_is_left_out_again(key, value):
-    config = composed(*TINY, f"data.{key}={value}")
+def test_what_a_run_left_out_of_its_data_is_left_out_again(given):
+    config = composed(*TINY, *(f"data.{key}={value}" for key, value in given.items()))
+    first = make_data(config)
     again = recorded_data(
         composed("trust=true", stage="evaluate"), plain(config), Path("config.yaml")
     )
-    assert getattr(make_data(config), key) == getattr(again, key) == value
+    for key, value in given.items():
+        assert getattr(first, key) == getattr(again, key) == value
+    for split in ("train", "val", "test"):
+        assert np.array_equal(first.judged_rows(split), again.judged_rows(split))

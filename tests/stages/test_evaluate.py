@@ -170,7 +170,7 @@ def test_runs_with_different_test_images_are_not_averaged(runs, train, evaluate)
     assert not Path("out").exists()
 
 
-def test_flip_averages_an_image_and_its_mirror_image(runs, evaluate):
+def test_other_views_may_be_named_than_those_of_the_training(runs, evaluate):
     assert evaluate("run=one", "augment.test_time=flip")[0] == 0
     flipped = probabilities_in("out")
     assert not np.allclose(flipped, probabilities_in(runs / "one"))

@@ -167,7 +167,7 @@ def test_nothing_is_said_to_be_chosen_that_was_not(run, capfd):
     assert "Learning curves" not in page  # they are of validation
 
 
-def test_later_stages_do_without_it_too(run, train, capfd):
+def test_later_stages_accept_a_run_that_held_nothing_out(run, train, capfd):
     assert main(["evaluate", "run=run", "hydra.run.dir=judged"]) == 0
     command = ["extract_and_fit", "run=run", "classifiers=[logistic_regression]"]
     assert main([*command, "hydra.run.dir=fitted"]) == 0
@@ -185,7 +185,7 @@ def test_later_stages_do_without_it_too(run, train, capfd):
     assert compared == ["validated", "judged", "run", "run/classical/logistic_regression"]
 
 
-def test_it_teaches_only_where_nothing_validates(run, train):
+def test_a_network_trained_on_all_images_teaches_only_where_nothing_validates(run, train):
     shutil.copytree("run/model", "weights")
     shutil.copy("run/metrics.json", "weights")  # as of shipped ones
     for folder, said in (
