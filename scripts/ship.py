@@ -25,6 +25,7 @@ from ferlab.finding import find_run
 from ferlab.networks.files import load_network, save_network
 from ferlab.reporting.tables import format_accuracy
 from ferlab.runs import RunFolder
+from ferlab.stages.labels import LABELS
 from ferlab.stages.recorded import recorded_value
 from ferlab.stages.shipping import check_shippable, training_command
 from ferlab.stages.split import shipped_split_settings, split_settings, validates
@@ -44,6 +45,8 @@ def ship(name: str, place: Path) -> None:
         FerlabError: there is no such run, it could not be made again from a commit, or it was
             validated by a split that is not ferlab's own.
     """
+    if (place / LABELS).exists():
+        raise FerlabError(f"{place} holds labels; choose another NAME")
     run = find_run(name)
     origin, trained = run.recorded_environment(), run.recorded_metrics()
     check_shippable(run)

@@ -24,6 +24,7 @@ from omegaconf import DictConfig
 from ferlab.checks import FerlabError, counted
 from ferlab.files import write_text
 from ferlab.finding import find_runs
+from ferlab.networks.files import DESCRIPTION
 from ferlab.runs import RunFolder
 from ferlab.stages.compose import make_data
 from ferlab.stages.distil import Teachers
@@ -47,6 +48,8 @@ def ship_labels(place: Path, runs: list[RunFolder], config: DictConfig, folder: 
         FerlabError: a run could not be made again from a commit, they were validated by several
             splits, or one of the images was left out by none of them.
     """
+    if (place / DESCRIPTION).exists():
+        raise FerlabError(f"{place} holds a network; choose another NAME")
     teachers, data = Teachers(config, folder), make_data(config)
     for run in runs:
         check_shippable(run)

@@ -50,6 +50,16 @@ def test_a_run_tells_what_it_is_and_what_it_came_to(run):
     assert entry.value("macro_f1") == recorded["test/macro_f1"]
 
 
+def test_how_many_processes_trained_a_run_is_told_where_there_were_several(run):
+    environment = run / "environment.json"
+    recorded = json.loads(environment.read_text())
+    computed = [recorded[key] for key in ("accelerator", "precision") if key in recorded]
+    for processes, said in (("1", computed), ("2", [*computed, "2 processes"])):
+        environment.write_text(json.dumps({**recorded, "processes": processes}))
+        (entry,) = collected().values()
+        assert entry.computed == ", ".join(said)
+
+
 def test_a_run_of_a_sweep_is_called_so():
     write_run(Path("outputs/sweeps/mine/model-A"))
     Path("outputs/sweeps/mine/multirun.yaml").touch()

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from ferlab.environment import describe_environment
+from ferlab.environment import describe_environment, loaded_commit
 
 
 def commit() -> object:
+    """Return what a process that starts now records."""
+    loaded_commit.cache_clear()
     return describe_environment()["commit"]
 
 
@@ -22,7 +24,8 @@ def checkout(tmp_path, monkeypatch):
     git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org"]
     for command in (["init", "-q"], ["add", "--all"], ["commit", "-q", "-m", "x"]):
         subprocess.run([*git, *command], cwd=tmp_path, check=True)
-    return tmp_path
+    yield tmp_path
+    loaded_commit.cache_clear()
 
 
 def test_the_commit_is_that_of_the_checkout(checkout):
@@ -37,6 +40,13 @@ def test_what_no_commit_holds_makes_it_dirty(checkout, file):
     place = Path(checkout, file)
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text("name: mine")
+    assert commit() == f"{clean}-dirty"
+
+
+def test_a_process_keeps_the_commit_of_its_start(checkout):
+    clean = commit()
+    (checkout / "src/ferlab/environment.py").write_text("changed")
+    assert describe_environment()["commit"] == clean
     assert commit() == f"{clean}-dirty"
 
 

@@ -58,6 +58,18 @@ def test_a_training_of_several_processes_is_not_gone_on_with_by_one(begun):
         begun.open(CONFIG, {**MADE_ON, "processes": "2"}, device="cpu")
 
 
+def test_code_that_a_run_goes_on_with_is_recorded_once(begun, monkeypatch):
+    before = begun.recorded_environment()
+    monkeypatch.setattr("ferlab.environment.loaded_commit", lambda: "b" * 40)
+    for _ in range(2):
+        with begun:
+            begun.open(CONFIG, MADE_ON, device="cpu")
+    recorded = begun.recorded_environment()
+    (resumed,) = recorded.pop("resumed")
+    assert recorded == before
+    assert (resumed["commit"], resumed["packages"]) == ("b" * 40, before["packages"])
+
+
 def test_a_folder_that_was_taken_meanwhile_is_refused(begun):
     with pytest.raises(FerlabError, match="seed"):
         begun.open({**CONFIG, "seed": 7}, MADE_ON, device="cpu")

@@ -102,7 +102,9 @@ def _read(folder: Path, name: str) -> Entry:
     }
     try:
         if log == "train.log":
-            made_on = (environment.get(key) for key in ("accelerator", "precision"))
+            made_on = [environment.get(key) for key in ("accelerator", "precision")]
+            if (processes := environment.get("processes", "1")) != "1":
+                made_on.append(f"{processes} processes")
             common["computed"] = ", ".join(str(one) for one in made_on if one)
             return _run(run, config, metrics, common)
         if log == "evaluate.log":

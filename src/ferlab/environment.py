@@ -1,5 +1,6 @@
 """What a run was made with: the command line, the commit, and the versions of what it stands on."""
 
+import functools
 import importlib.metadata
 import platform
 import subprocess
@@ -24,7 +25,7 @@ def describe_environment() -> dict[str, object]:
     """Return command line, commit and versions; no environment variable, for secrets."""
     return {
         "command": sys.orig_argv,
-        "commit": _git_commit(),
+        "commit": loaded_commit(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in PACKAGES},
@@ -38,11 +39,13 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git_commit() -> str | None:
-    """Return the commit of ferlab's checkout; None outside one.
+@functools.cache
+def loaded_commit() -> str | None:
+    """Return the commit of ferlab's checkout as it is at the first call; None outside one.
 
     With `-dirty` where tracked files have changes, or where there are untracked ones that a
-    training may read.
+    training may read. A stage calls it when it starts: the code that a process has loaded stays,
+    whatever becomes of its files.
     """
     if (Path(__file__).parent / "conf").is_dir():
         return None  # installed from a wheel: a repository around it is not ferlab's

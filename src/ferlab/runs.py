@@ -181,7 +181,7 @@ class RunFolder:
                 the digest of the data, the kind of device, the precision.
             device: as a person knows it; may differ on a resume.
             overrides: what the command line set; of a sweep's job, what it sets for this one.
-            local: the dotted keys that a person's own files set beside it.
+            local: what a person's own files set beside it, which no commit holds.
             shared: whether other processes may have it open too, each in this mode.
 
         Raises:
@@ -193,6 +193,7 @@ class RunFolder:
         self.check_configuration(config)  # again: another run may have begun here meanwhile
         if self.environment.exists():
             self.check_fixed(fixed)
+            self._note_other_code()
         else:
             told = {"overrides": list(overrides), "local": list(local), **fixed, "device": device}
             write_json(self.environment, {**describe_environment(), **told})
@@ -201,6 +202,15 @@ class RunFolder:
         file.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
         self._kept.setTarget(file)
         self._kept.flush()
+
+    def _note_other_code(self) -> None:
+        """Add to `environment.json`, as `resumed`, what a run goes on with and did not have yet."""
+        recorded = self.recorded_environment()
+        now = {key: describe_environment()[key] for key in ("commit", "python", "packages")}
+        resumed = list(recorded.get("resumed", ()))
+        before = [{key: one.get(key) for key in now} for one in (recorded, *resumed)]
+        if now not in before:
+            write_json(self.environment, {**recorded, "resumed": [*resumed, now]})
 
     def check_fixed(self, fixed: Mapping[str, str]) -> None:
         """Make sure that what is not in the configuration is what it was, too: see `open`.

@@ -13,7 +13,7 @@ from mistakes import mistake_of
 from ferlab.augment.targeted import TargetedAugmentation
 from ferlab.augment.transforms import RandomTransforms
 from ferlab.classical.features import EXTRA, SPLITS, Extractor
-from ferlab.data.batches import to_float
+from ferlab.data.batches import TrainBatches, to_float
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.networks.build import build_network
 from ferlab.networks.files import save_network
@@ -30,8 +30,10 @@ MODEL = {
 FOLDER = Path("features/2")
 
 
-def make_extractor(seed=0, data_seed=0, layer=None, batch_size=256, augmentation=None, spoil=None):
-    network = build_network(parse_model(MODEL), seed)
+def make_extractor(
+    seed=0, data_seed=0, layer=None, batch_size=256, augmentation=None, spoil=None, size=48
+):
+    network = build_network(parse_model({**MODEL, "input_size": size}), seed)
     if spoil is not None:
         spoil(network)
     save_network(network, Path("model"))
@@ -90,6 +92,27 @@ def test_added_images_are_those_of_the_plans_first_epoch():
     flipped = to_float(torch.from_numpy(originals)).flip(dims=[3])
     with torch.no_grad():
         assert np.allclose(found.values, network.features(flipped), atol=1e-4)
+
+
+def test_added_images_are_cropped_as_in_training():
+    plan = TargetedAugmentation(RandomTransforms(flip=1.0), {"happy": 5})
+    extractor, network, data = make_extractor(augmentation=plan, size=40)
+    found = extractor.features(EXTRA, FOLDER)
+    trained = TrainBatches(
+        torch.from_numpy(data.store.images),
+        torch.from_numpy(data.store.labels),
+        data.train_and_val_rows[0],
+        plan,
+        batch_size=len(data.train_and_val_rows[0]) + 5,
+        seed=data.seed,
+        device=torch.device("cpu"),
+        crop=40,
+    )
+    images = next(iter(trained)).images[:5]  # the transformed ones come first
+    with torch.no_grad():
+        expected = network.features(images).numpy()
+    order = [np.lexsort(values.T) for values in (expected, found.values)]
+    assert np.allclose(found.values[order[1]], expected[order[0]], atol=1e-4)
 
 
 def stamps():

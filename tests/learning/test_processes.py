@@ -59,6 +59,18 @@ def test_two_processes_come_to_the_metrics_of_one_at_the_same_global_batch(train
 
 
 @pytest.mark.slow
+def test_two_processes_go_on_with_the_run_that_the_first_one_finds():
+    assert torchrun().returncode == 0
+    metrics = one_folder() / "metrics.json"
+    came_to = metrics.read_text()
+    metrics.unlink()  # as where it was stopped before its end
+    command = [sys.executable, *LAUNCH, "train", "resume=latest"]
+    done = subprocess.run(command, env=ONE_THREAD, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert metrics.read_text() == came_to
+
+
+@pytest.mark.slow
 def test_two_processes_show_their_progress_in_a_terminal():
     terminal, end = os.openpty()
     termios.tcsetwinsize(end, (24, 120))

@@ -6,7 +6,9 @@ import sys
 
 import pytest
 import torch
+from torch.torch_version import TorchVersion
 
+from ferlab.checks import FerlabError
 from ferlab.learning.trainer import make_trainer
 
 
@@ -62,6 +64,13 @@ def test_a_trainer_keeps_freed_memory_for_the_next_step(tmp_path):
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     given_back, kept = map(int, printed.split()[-2:])
     assert kept < given_back / 4
+
+
+def test_mps_is_refused_where_pytorch_cannot_transform_images_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "__version__", TorchVersion("2.12.1"))
+    with pytest.raises(FerlabError, match=r"mps needs PyTorch 2\.13 or later"):
+        make_trainer(tmp_path, "mps")
 
 
 @pytest.mark.parametrize(

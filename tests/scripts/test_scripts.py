@@ -153,11 +153,30 @@ def test_what_no_commit_holds_is_not_shipped(trained, commit):
     assert not Path("weights").exists()
 
 
+def test_what_two_commits_trained_is_not_shipped(trained):
+    resumed = [{"commit": "a" * 40, "python": "3.0"}, {"commit": "b" * 40}]
+    write_json(trained, {**read_json(trained), "resumed": resumed[:1]})
+    assert ship("outputs/tiny", "tiny").returncode == 0
+    write_json(trained, {**read_json(trained), "resumed": resumed})
+    done = ship("outputs/tiny", "other")
+    assert done.returncode == 1
+    assert f"was begun at commit {'a' * 40} and gone on with at {'b' * 40}" in done.stderr
+    assert not Path("weights/other").exists()
+
+
+def test_weights_do_not_take_the_place_of_labels(trained):
+    Path("weights/mine").mkdir(parents=True)
+    Path("weights/mine/labels.safetensors").touch()
+    done = ship("outputs/tiny", "mine")
+    assert done.stderr == "ferlab: weights/mine holds labels; choose another NAME\n"
+    assert [path.name for path in Path("weights/mine").iterdir()] == ["labels.safetensors"]
+
+
 def test_what_was_trained_with_a_persons_own_values_is_not_shipped(trained):
-    write_json(trained, {**read_json(trained), "local": ["data.batch_size"]})
+    write_json(trained, {**read_json(trained), "local": ["data.batch_size of conf/local", "/mine"]})
     done = ship("outputs/tiny", "tiny")
     assert done.returncode == 1
-    assert "trained with data.batch_size of conf/local, which no commit holds" in done.stderr
+    assert "with data.batch_size of conf/local, /mine, which no commit holds" in done.stderr
     assert not Path("weights").exists()
 
 

@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 from mistakes import mistake_of
 from optuna.distributions import FloatDistribution
 
-from ferlab.checks import FerlabError
+from ferlab.checks import FerlabError, Interrupted
 from ferlab.search.study import ATTEMPTS, Search, make_pruner, outcome, reason
 
 SPACE = {"x": FloatDistribution(-1, 1)}
@@ -93,6 +93,18 @@ def test_a_trial_that_kills_every_process_is_given_up():
             list(search().trials(1, killed))
     assert list(search().trials(1, killed)) == []
     assert outcomes(search().study) == ["interrupted"] * ATTEMPTS
+
+
+def test_a_trial_that_is_stopped_however_often_is_begun_again():
+    def stopped(trial):
+        raise Interrupted("stopped")
+
+    for _ in range(ATTEMPTS + 1):
+        with pytest.raises(Interrupted):
+            list(search().trials(1, stopped))
+    assert [trial.state.name for trial in search().trials(1, parabola)] == ["COMPLETE"]
+    assert outcomes(search().study) == [*["interrupted"] * (ATTEMPTS + 1), "complete"]
+    assert values_of(search().study) == undisturbed(Path("alone"), 1)
 
 
 def test_a_trial_that_another_process_is_at_is_left_to_it():

@@ -242,6 +242,14 @@ def test_shipped_labels_are_those_of_the_networks_without_them(finished, train):
     assert train(named("weights/mine"), ENOUGH, *everything, "hydra.run.dir=all")[0] == 0
 
 
+def test_labels_do_not_take_the_place_of_weights(finished, capsys):
+    Path("weights/mine").mkdir(parents=True)
+    Path("weights/mine/model.yaml").touch()
+    finished("one")
+    assert ship_labels("mine", "one", *TINY) == 1
+    assert capsys.readouterr().err == "ferlab: weights/mine holds a network; choose another NAME\n"
+
+
 def test_an_older_run_of_the_same_split_teaches_too(teacher, train):
     config = yaml.safe_load((teacher / "config.yaml").read_text())
     del config["data"]["split_seed"], config["distillation"]  # its split followed its seed, 0

@@ -92,6 +92,18 @@ def test_a_finished_folder_tells_of_no_other_network(runs, evaluate):
     assert "out was begun with other weights" in err
 
 
+def test_a_finished_folder_tells_of_no_other_images(runs, evaluate):
+    make_tree(Path("faces"))
+    assert evaluate("run=one", "data.root=faces")[0] == 0
+    assert evaluate("run=one", "data.root=faces")[0] == 0
+    next(Path("faces/test/happy").iterdir()).unlink()
+    status, err = evaluate("run=one", "data.root=faces")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "out was begun with other data" in err
+    shutil.rmtree("faces")  # where there are none any more it stays what it is
+    assert evaluate("run=one", "data.root=faces")[0] == 0
+
+
 def test_a_sweep_judges_what_its_words_mean_today(runs, evaluate):
     sweep = ["evaluate", "-m", "augment.test_time=none,flip", "run=latest"]
     assert main(sweep) == 0

@@ -114,6 +114,17 @@ def test_what_is_added_or_taken_out_is_no_part_of_a_jobs_name(train, added):
     assert sorted(finished_at(only_sweep())) == ["optimizer-adam", "optimizer-sgd"]
 
 
+def test_every_job_trains_what_was_composed_at_the_start(monkeypatch, capsys):
+    mine = Path("mine/local/default.yaml")
+    mine.parent.mkdir(parents=True)
+    mine.write_text("optimizer: {lr: 0.25}\n")
+    at_batch(monkeypatch, 0, 1, lambda: mine.write_text("optimizer: {lr: 0.5}\n"))
+    assert main(["train", "-m", "--config-dir=mine", *TINY, "seed=0,1"]) == 0
+    configs = [read_yaml(path) for path in only_sweep().glob("*/config.yaml")]
+    assert [config["optimizer"]["lr"] for config in configs] == [0.25, 0.25]
+    assert [row["status"] for row in jobs(only_sweep())] == ["finished"] * 2
+
+
 @pytest.mark.parametrize("flag", ["--config-dir=my files", "--config-dir", "-cd"])
 def test_a_folder_of_a_persons_own_files_is_of_every_job(flag, capsys):
     mine = Path("my files/local/default.yaml")
@@ -124,6 +135,8 @@ def test_a_folder_of_a_persons_own_files_is_of_every_job(flag, capsys):
     assert main(command) == 0, capsys.readouterr().err
     configs = [read_yaml(path) for path in only_sweep().glob("*/config.yaml")]
     assert [config["optimizer"]["lr"] for config in configs] == [0.25, 0.25]
+    for path in only_sweep().glob("*/environment.json"):
+        assert json.loads(path.read_text())["local"] == [str(Path("my files").resolve())]
     shutil.rmtree("my files")
     missing = f"{flag.partition('=')[0]}: there is no folder 'my files'"
     assert main(command) == 1

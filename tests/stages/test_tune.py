@@ -164,6 +164,16 @@ def test_a_trial_that_is_too_large_for_the_memory_is_shown_and_the_others_go_on(
     assert failed[0]["reason"].startswith("there is not enough memory")
 
 
+@pytest.mark.parametrize("monitor", ["val/accuracy", "val/loss"])
+def test_a_trial_that_diverges_fails_with_its_reason(tune, monitor):
+    fixed = ["tune.space.optimizer=null", "optimizer=sgd", "optimizer.lr=1e38"]
+    status, _, err = tune("tune.trials=1", f"monitor={monitor}", *fixed)
+    assert (status, err.count("\n")) == (1, 1)
+    (row,) = trials(only_folder())
+    assert row["outcome"] == "failed"
+    assert "epoch 1; try a smaller optimizer.lr" in row["reason"]
+
+
 def test_where_every_trial_fails_it_is_one_line_and_there_is_no_recipe(tune):
     status, _, err = tune("tune.trials=2", "+tune.space.model.layers.0.pool={choices: [49]}")
     assert status == 1

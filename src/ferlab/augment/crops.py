@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ferlab.augment.transforms import Draws
 from ferlab.checks import check_choice
 
 TEST_TIME = ("none", "flip", "ten_crop")
@@ -24,6 +25,17 @@ def crop_at(images: Tensor, size: int, corners: Tensor) -> Tensor:
     columns, rows = (corners[..., None] + pixels).unbind(dim=1)  # (B, size) each
     of_image = torch.arange(len(images), device=images.device)[:, None, None]
     return images[of_image, 0, rows[:, :, None], columns[:, None, :]][:, None]
+
+
+def drawn_corners(draws: Tensor, room: int) -> Tensor:
+    """Return where random crops begin: int64 (..., 2), column and row of the first pixel.
+
+    Args:
+        draws: float32 (..., len(Draws)) in [0, 1).
+        room: the last place at which a crop can begin, pixels.
+    """
+    drawn = Draws(*draws.unbind(dim=-1))
+    return (torch.stack([drawn.window_x, drawn.window_y], dim=-1) * (room + 1)).long()
 
 
 def views_at_test_time(images: Tensor, kind: str, size: int) -> Tensor:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from ferlab.augment.crops import crop_at, drawn_corners
 from ferlab.checks import FerlabError, check_integer
 from ferlab.classical.progress import peak_memory
 from ferlab.data.datamodule import FaceDataModule
@@ -137,6 +138,8 @@ class Extractor:
         if split == EXTRA:
             images.update(repr(self._data.augmentation.transforms).encode())
             images.update(self._added()[1].numpy().tobytes())
+            if self._network.input_size < store.images.shape[-1]:
+                images.update(b"crops")
         return {
             "weights": self.weights,
             "layer": self.layer,
@@ -160,7 +163,10 @@ class Extractor:
         return train[plan.source[len(train) :].numpy()], plan.draws[len(train) :]
 
     def _batches(self, split: str) -> Iterator[Tensor]:
-        """Yield the images of a split, float32 (B, 1, 48, 48), in its order."""
+        """Yield the images of a split, float32 (B, 1, H, W), in its order.
+
+        Of EXTRA they are cropped as in training, where the network sees crops.
+        """
         if split != EXTRA:
             for batch in self._data.batches_of(self._rows(split)):
                 yield batch.images
@@ -170,7 +176,10 @@ class Extractor:
         assert transforms is not None  # the plan adds no image otherwise
         batches = self._data.batches_of(rows)
         for batch, drawn in zip(batches, draws.split(self._data.eval_batch_size), strict=True):
-            yield transforms(batch.images, drawn)
+            images = transforms(batch.images, drawn)
+            if room := images.shape[-1] - self._network.input_size:
+                images = crop_at(images, self._network.input_size, drawn_corners(drawn, room))
+            yield images
 
     @torch.no_grad()
     def _extract(self, split: str, shape: Sequence[int], progress_bar: bool) -> Arrays:

@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ferlab.augment.crops import crop_at
+from ferlab.augment.crops import crop_at, drawn_corners
 from ferlab.augment.mixup import mix, plan_mixup
 from ferlab.augment.targeted import TargetedAugmentation
-from ferlab.augment.transforms import Draws, Parameters
+from ferlab.augment.transforms import Parameters
 from ferlab.randomness import mix_seed
 
 
@@ -139,9 +139,8 @@ class TrainBatches:
             of_all = Parameters(*(one.to(self._device, non_blocking=True) for one in of_all))
         if self._crop is not None:
             room = self._images.shape[-1] - self._crop
-            named = Draws(*draws.unbind(dim=-1))
-            corners = torch.stack([named.window_x, named.window_y], dim=-1) * (room + 1)
-            corners = torch.where(transformed[..., None], corners.long(), room // 2)
+            corners = drawn_corners(draws, room)
+            corners = torch.where(transformed[..., None], corners, room // 2)
             corners = corners.to(self._device, non_blocking=True)
         if alpha := augmentation.mixup:
             mixup = plan_mixup(alpha, (len(self), self.batch_size), self._seed, epoch)

@@ -108,11 +108,12 @@ class Divergence(Callback):
     are looked at where the next ones are sent, if they have arrived by then.
 
     Args:
-        last: the file of the last checkpoint, which is written of finite weights alone.
+        last: the file of the last checkpoint, which is written of finite weights alone; None where
+            none is written.
         every: steps whose losses are sent together, >= 1.
     """
 
-    def __init__(self, last: Path, every: int = 50) -> None:
+    def __init__(self, last: Path | None = None, every: int = 50) -> None:
         self._last = last
         self._every = every
         self._losses: list[Tensor] = []  # of the batches since the last were sent
@@ -177,8 +178,11 @@ class Divergence(Callback):
                 raise self._diverged(trainer, f"the loss is {loss} in batch {batch} of")
 
     def _diverged(self, trainer: L.Trainer, what: str) -> FerlabError:
-        good = os.path.relpath(self._last) if self._last.exists() else "none was written yet"
+        kept = ""
+        if self._last is not None:
+            good = os.path.relpath(self._last) if self._last.exists() else "none was written yet"
+            kept = f" (last good checkpoint: {good})"
         return FerlabError(
-            f"{what} epoch {trainer.current_epoch + 1} (last good checkpoint: {good}); "
+            f"{what} epoch {trainer.current_epoch + 1}{kept}; "
             "try a smaller optimizer.lr, or trainer.gradient_clip"
         )

@@ -31,7 +31,7 @@ class Checkpoints(Callback):
     that epoch's validation on the resume. SIGINT and SIGTERM finish the batch (the epoch, if it is
     its last one), write the file and raise Interrupted; a second signal ends the process at once.
 
-    When training has ended the best weights are written first: where their file lies, there is
+    When training has ended the best weights are written last: where their file lies, there is
     nothing left to train.
 
     Args:

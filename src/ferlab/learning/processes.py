@@ -1,6 +1,7 @@
 """The processes of one training under torchrun: each computes its share of every batch."""
 
 import os
+from collections.abc import Callable
 
 import torch.distributed
 from torch.distributed.rendezvous import rendezvous
@@ -37,11 +38,16 @@ def processes_and_nodes() -> tuple[int, int]:
     return per_node, int(os.environ["WORLD_SIZE"]) // per_node
 
 
-def from_first(text: str) -> str:
-    """Return the first process's text in each of them."""
+def from_first(name: str, text: Callable[[], str]) -> str:
+    """Return in each process what `text` returns in the first one, which alone calls it.
+
+    Args:
+        name: another one for each text.
+        text: may raise, which ends the others too.
+    """
     if not is_distributed():
-        return text
+        return text()
     store, rank, _ = next(rendezvous("env://"))
     if rank == 0:
-        store.set("ferlab", text)
-    return str(store.get("ferlab").decode())
+        store.set(f"ferlab {name}", text())
+    return str(store.get(f"ferlab {name}").decode())

@@ -160,6 +160,11 @@ def _pick_device(accelerator: str) -> str:
             f"trainer.accelerator={accelerator}, but this machine has no such device; "
             f"use auto or {' or '.join(name for name, present in available.items() if present)}"
         )
+    if accelerator == "mps" and torch.__version__ < "2.13":
+        raise FerlabError(
+            "trainer.accelerator=mps needs PyTorch 2.13 or later, whose grid_sample repeats the "
+            "border there; install it, or use cpu"
+        )
     return accelerator
 
 

@@ -242,8 +242,8 @@ class OverSeeds:
 def over_seeds(entries: Iterable[Entry]) -> list[OverSeeds]:
     """Return the groups of at least two trained networks that differ in their seed alone.
 
-    Device and precision are the same, too. In the order of their first member; of runs with the
-    same seed the one whose folder comes first counts, whatever the order.
+    Device, precision and number of processes are the same, too. In the order of their first member;
+    of runs with the same seed the one whose folder comes first counts, whatever the order.
     """
     groups: dict[object, dict[int | None, Entry]] = {}
     for entry in entries:

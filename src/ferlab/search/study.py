@@ -18,7 +18,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from ferlab.checks import FerlabError, check_choice, check_integer
+from ferlab.checks import FerlabError, Interrupted, check_choice, check_integer
 from ferlab.randomness import mix_seed
 
 log = logging.getLogger(__name__)
@@ -124,14 +124,19 @@ class Search:
 
         Args:
             n: trials of all processes together, those begun again counted once.
-            objective: returns a trial's value; raises optuna.TrialPruned, or FerlabError where
-                its values cannot be, which fails the trial and not the search.
+            objective: returns a trial's value; raises optuna.TrialPruned, FerlabError where its
+                values cannot be, which fails the trial and not the search, or Interrupted, which
+                ends the search and leaves the trial to whoever goes on.
             meanwhile: called every second while other processes are at the last trials.
         """
         while (taken := self._take(n, meanwhile)) is not None:
             trial, lock = taken
             try:
                 self._carry_out(trial, objective)
+            except Interrupted:
+                with self._lock:
+                    self._begin_again(trial.number, trial.user_attrs.get(_ATTEMPT, 1))
+                raise
             finally:
                 lock.release()
             self._lock_file(trial.number).unlink(missing_ok=True)
@@ -189,16 +194,23 @@ class Search:
                 continue
             attempt = trial.user_attrs.get(_ATTEMPT, 1)
             if attempt < ATTEMPTS:
-                self.study.add_trial(
-                    optuna.create_trial(
-                        state=TrialState.WAITING,
-                        params=trial.params,
-                        distributions=trial.distributions,
-                        user_attrs={_ATTEMPT: attempt + 1},
-                    )
-                )
-            self.study.tell(trial.number, state=TrialState.FAIL)
+                self._begin_again(trial.number, attempt + 1)
+            else:
+                self.study.tell(trial.number, state=TrialState.FAIL)
             self._lock_file(trial.number).unlink(missing_ok=True)
+
+    def _begin_again(self, number: int, attempt: int) -> None:
+        """End a trial that came to nothing, and put one with its values in its place."""
+        trial = self.study.get_trials(deepcopy=False)[number]
+        self.study.add_trial(
+            optuna.create_trial(
+                state=TrialState.WAITING,
+                params=trial.params,
+                distributions=trial.distributions,
+                user_attrs={_ATTEMPT: attempt},
+            )
+        )
+        self.study.tell(number, state=TrialState.FAIL)
 
     def _sampler(self, begun: int) -> TPESampler:
         # One per trial: two processes with one seed would draw the same values in the same order.

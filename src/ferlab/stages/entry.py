@@ -22,10 +22,11 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ferlab.checks import FerlabError, Interrupted, printable
+from ferlab.environment import loaded_commit
 from ferlab.files import write_text
 from ferlab.instantiate import conf_folder
 from ferlab.learning.memory import is_out_of_memory
@@ -72,6 +73,7 @@ def run_stage(
         sweeps: whether `-m` makes sense.
     """
     show_log_on_console()
+    loaded_commit()  # of the code that runs from here on
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and the wording is ours
     command = sys.argv
     typed, arguments = arguments, with_quoted_places(arguments)
@@ -95,7 +97,8 @@ def run_stage(
             sweep = plan(name, arguments)
         check_arguments(sweep.arguments)  # with what the configuration sweeps
         again = shlex.join([*start_of_command(name), *typed])
-        job = partial(_run_in_sweep, name, task, again, [job.name for job in sweep.jobs])
+        jobs = [(job.name, job.config) for job in sweep.jobs]
+        job = partial(_run_in_sweep, name, task, again, jobs)
         _run_hydra(name, job, sweep.arguments)
         table, all_finished = conclude(sweep)
         print(f"\n{table}\n\nfolder: {os.path.relpath(sweep.folder)}")
@@ -151,7 +154,7 @@ def _run(
     A mistake is kept for the end: of one that is raised Hydra would print more than a line.
     """
     made = Path(HydraConfig.get().runtime.output_dir)
-    path = Path(from_first(str(made)))
+    path = Path(from_first("folder", lambda: str(made)))
     if path != made:
         with contextlib.suppress(OSError):
             made.rmdir()
@@ -172,18 +175,23 @@ def _run_in_sweep(
     name: str,
     task: Callable[[DictConfig, RunFolder], Any],
     again: str,
-    jobs: Sequence[str],
-    config: DictConfig,
+    jobs: Sequence[tuple[str, dict[str, Any]]],
+    _: DictConfig,
 ) -> None:
-    """Run the task in Hydra's folder; leave there, in one line, why it failed where it did."""
+    """Run the task in Hydra's folder; leave there, in one line, why it failed where it did.
+
+    With the configuration that was planned: Hydra composes each job anew, from files that may have
+    been edited since.
+    """
     number = HydraConfig.get().job.num
+    job, values = jobs[number]
     in_parallel = mp.parent_process() is not None
-    show_log_on_console(f"[{jobs[number]}] " if in_parallel else "")
-    log.info("\njob %d of %d: %s", number + 1, len(jobs), jobs[number])
+    show_log_on_console(f"[{job}] " if in_parallel else "")
+    log.info("\njob %d of %d: %s", number + 1, len(jobs), job)
     try:
         with RunFolder(Path(HydraConfig.get().runtime.output_dir), name, REMEDY) as folder:
             try:
-                task(config, folder)
+                task(OmegaConf.create(values), folder)
             except Exception as raised:
                 error = explained(raised)
                 log.info("failed: %s", _worded(error), exc_info=not isinstance(error, MISTAKES))

@@ -4,7 +4,9 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import NamedTuple
 
+import lightning as L
 from omegaconf import DictConfig
 
 from ferlab.checks import FerlabError
@@ -19,7 +21,13 @@ from ferlab.runs import RunFolder
 from ferlab.stages.entry import run_stage
 from ferlab.stages.named import judged_networks, named_runs
 from ferlab.stages.predict import predict
-from ferlab.stages.recorded import data_title, recorded_data, recorded_value
+from ferlab.stages.recorded import (
+    check_same_data,
+    data_title,
+    join_digests,
+    recorded_data,
+    recorded_value,
+)
 
 log = logging.getLogger(__name__)
 
@@ -38,20 +46,26 @@ def evaluate(config: DictConfig, folder: RunFolder) -> None:
     folder.take_unless_finished()
     if folder.recorded_metrics() is not None:
         folder.check_fixed(fixed)
+        check_same_data(config, folder, runs)
         log.info("finished before, nothing to do: %s", os.path.relpath(folder.path))
         return
-    predictor = _Predictor(config, folder)
-    members = [predictor.predict(run) for run in runs]
+    trainer = make_trainer(
+        folder.path,
+        accelerator=config.trainer.accelerator,
+        precision=config.trainer.precision,
+        progress_bar=config.trainer.progress_bar,
+    )
+    members = [_predict(config, trainer, run) for run in runs]
     try:
-        predictions = {"test": results.average([member["test"] for member in members])}
+        predictions = {"test": results.average([one.predictions["test"] for one in members])}
     except ValueError:
         raise FerlabError(
             "these runs have different test images; name some for all of them with data.root=, "
             "and leave out runs with a data.limit"
         ) from None
-    if all("val" in member for member in members):
+    if all("val" in one.predictions for one in members):
         try:
-            predictions["val"] = results.average([member["val"] for member in members])
+            predictions["val"] = results.average([one.predictions["val"] for one in members])
         except ValueError:
             log.info("val is left out: these runs were validated on different images")
 
@@ -60,63 +74,55 @@ def evaluate(config: DictConfig, folder: RunFolder) -> None:
         values,
         {
             **fixed,
-            "data": predictor.data_digest,
+            "data": join_digests(one.data_digest for one in members),
             "runs": ", ".join(os.path.relpath(run.path) for run in runs),
-            "precision": predictor.trainer.precision,
+            "precision": trainer.precision,
         },
-        device=describe_device(predictor.trainer),
+        device=describe_device(trainer),
     )
     results.write_predictions(predictions, folder.predictions)
     kind = "Model" if len(runs) == 1 else "Ensemble of"
-    title = f"{kind} {', '.join(predictor.names)}, {predictor.title}, test"
+    title = f"{kind} {', '.join(one.name for one in members)}, {members[-1].data_title}, test"
     report = results.write_report(predictions["test"], title, folder.report)
     write_json(folder.metrics, metrics)
     log.info("\n%s\n\n%s", report, results.describe(metrics))
     log.info("folder: %s", os.path.relpath(folder.path))
 
 
-class _Predictor:
-    """Predicts run after run, on the same device.
+class _Member(NamedTuple):
+    """What one run predicts.
 
     Attributes:
-        trainer: of the device that predicts.
-        names: the models' so far.
-        data_digest: of the store that was predicted last.
-        title: of these data.
+        name: the model's.
+        data_title: of its data, for headings.
+        data_digest: of these.
+        predictions: for `test`, and for `val` where that is known.
     """
 
-    def __init__(self, config: DictConfig, folder: RunFolder) -> None:
-        self._config = config
-        self.names: list[str] = []
-        self.data_digest = self.title = ""
-        self.trainer = make_trainer(
-            folder.path,
-            accelerator=config.trainer.accelerator,
-            precision=config.trainer.precision,
-            progress_bar=config.trainer.progress_bar,
-        )
+    name: str
+    data_title: str
+    data_digest: str
+    predictions: dict[str, results.Predictions]
 
-    def predict(self, run: RunFolder) -> dict[str, results.Predictions]:
-        """Return the run's predictions for `test`, and for `val` where that is known."""
-        place = model_folder(run)
-        assert place is not None  # a run that was found has one
-        network = load_network(place)
-        recorded = run.recorded_config() if run.config.exists() else None
-        data = recorded_data(self._config, recorded, run.config)
-        self.names.append(network.spec.name)
-        self.data_digest, self.title = data.store.digest, data_title(self._config, recorded)
-        views = (
-            self._config.augment.test_time,
-            recorded_value(recorded, "augment", "test_time"),
-            read_description(place / DESCRIPTION).test_time,
-        )
-        test_time = next(view for view in views if view is not None)
-        log.info("run     %s, test time: %s", os.path.relpath(run.path), test_time)
-        if not len(data.test_rows):
-            raise FerlabError("there are no test images; name other data with data.root=")
-        classifier = EmotionClassifier(network, test_time=test_time)
-        splits = ["test"]
-        known = recorded and run.recorded_environment().get("data") == self.data_digest
-        if known and len(data.judged_rows("val")):
-            splits.append("val")
-        return {split: predict(self.trainer, classifier, data, split) for split in splits}
+
+def _predict(config: DictConfig, trainer: L.Trainer, run: RunFolder) -> _Member:
+    place = model_folder(run)
+    assert place is not None  # a run that was found has one
+    network = load_network(place)
+    recorded = run.recorded_config() if run.config.exists() else None
+    data = recorded_data(config, recorded, run.config)
+    digest = data.store.digest
+    views = (
+        config.augment.test_time,
+        recorded_value(recorded, "augment", "test_time"),
+        read_description(place / DESCRIPTION).test_time,
+    )
+    test_time = next(view for view in views if view is not None)
+    log.info("run     %s, test time: %s", os.path.relpath(run.path), test_time)
+    if not len(data.test_rows):
+        raise FerlabError("there are no test images; name other data with data.root=")
+    classifier = EmotionClassifier(network, test_time=test_time)
+    known = recorded and run.recorded_environment().get("data") == digest
+    splits = ["test", "val"] if known and len(data.judged_rows("val")) else ["test"]
+    predictions = {split: predict(trainer, classifier, data, split) for split in splits}
+    return _Member(network.spec.name, data_title(config, recorded), digest, predictions)

@@ -20,6 +20,7 @@ from ferlab.runs import RunFolder, flatten
 from ferlab.stages.entry import run_stage
 from ferlab.stages.fits import Fits
 from ferlab.stages.named import judged_networks, named_runs
+from ferlab.stages.recorded import check_same_data, join_digests
 from ferlab.stages.sweep import folder_name
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ def extract_and_fit(config: DictConfig, folder: RunFolder) -> None:
     folder.take_unless_finished()
     if folder.recorded_metrics() is not None:
         folder.check_fixed(fixed)
+        check_same_data(config, folder, runs)
         log.info("finished before, nothing to do: %s", os.path.relpath(folder.path))
         return
     trainer = make_trainer(
@@ -70,7 +72,7 @@ def extract_and_fit(config: DictConfig, folder: RunFolder) -> None:
         values,
         {
             **fixed,
-            "data": ", ".join(data),
+            "data": join_digests(data),
             "runs": ", ".join(os.path.relpath(run.path) for run in runs),
         },
         device=describe_device(trainer),

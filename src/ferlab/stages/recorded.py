@@ -1,7 +1,7 @@
 """The data that a finished run's own configuration names."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,15 +53,16 @@ def recorded_data(
         raise FerlabError(f"{place} is not the configuration of a run ({error})") from error
 
 
-def check_same_data(config: DictConfig, folder: RunFolder) -> None:
+def check_same_data(config: DictConfig, folder: RunFolder, runs: Sequence[RunFolder] = ()) -> None:
     """Make sure that a finished folder is of the data that its configuration names today.
 
     Where there are none any more, or it does not say which it is of, it stays what it is. Data in
     kagglehub's cache, whose version is fixed, are not looked at: they could be downloaded for that.
 
     Args:
-        config: that of a training or a study.
+        config: the stage's.
         folder: finished.
+        runs: those whose data the stage judges; without any the data are `config`'s own.
 
     Raises:
         FerlabError: they are others.
@@ -72,14 +73,30 @@ def check_same_data(config: DictConfig, folder: RunFolder) -> None:
     level = reading.level
     reading.setLevel(logging.ERROR)  # a finished run has nothing to say of its data
     try:
-        if "root" in config.data and find_local(config.data.root) is None:
-            return
-        digest = make_data(config).store.digest
+        digests = [data.store.digest for data in _data_at_hand(config, runs)]
     except (FerlabError, OSError):
         return
     finally:
         reading.setLevel(level)
-    folder.check_fixed({"data": digest})
+    if len(digests) == max(1, len(runs)):
+        folder.check_fixed({"data": join_digests(digests)})
+
+
+def join_digests(digests: Iterable[str]) -> str:
+    """Return how a folder's `environment.json` names the data of several runs."""
+    return ", ".join(dict.fromkeys(digests))
+
+
+def _data_at_hand(config: DictConfig, runs: Sequence[RunFolder]) -> Iterator[FaceDataModule]:
+    """Yield the data of `check_same_data` that need no download."""
+    if not runs and ("root" not in config.data or find_local(config.data.root) is not None):
+        yield make_data(config)
+    for run in runs:
+        recorded = run.recorded_config() if run.config.exists() else None
+        own = recorded is not None and config.data.root is None
+        named = (recorded or {}).get("data") or {} if own else config.data
+        if "root" not in named or find_local(named["root"]) is not None:
+            yield recorded_data(config, recorded, run.config)
 
 
 def data_title(config: DictConfig, recorded: Mapping[str, Any] | None) -> str:

@@ -18,12 +18,18 @@ def check_shippable(run: RunFolder) -> None:
     origin = run.recorded_environment()
     if run.recorded_metrics() is None:
         raise FerlabError(f"{run.path} is not a finished training; name another")
-    if (origin.get("commit") or "-dirty").endswith("-dirty"):  # none where git was not at hand
+    commits = [one.get("commit") for one in (origin, *origin.get("resumed", ()))]
+    if any((commit or "-dirty").endswith("-dirty") for commit in commits):  # none: git was absent
         raise FerlabError(f"{run.path} was trained by code that no commit holds; train it again")
+    if len(set(commits)) > 1:
+        raise FerlabError(
+            f"{run.path} was begun at commit {commits[0]} and gone on with at {commits[-1]}; "
+            "train it again at one of them"
+        )
     if local := origin.get("local"):
         raise FerlabError(
-            f"{run.path} was trained with {', '.join(local)} of conf/local, which no commit holds; "
-            "name them on the command line and train it again"
+            f"{run.path} was trained with {', '.join(local)}, which no commit holds; "
+            "name their values on the command line and train it again"
         )
     for teacher in recorded_value(run.recorded_config(), "distillation", "teachers") or ():
         if not str(teacher).startswith("weights/"):

@@ -213,12 +213,12 @@ def _check_told(job: Job, config: DictConfig) -> None:
         job.folder.check_configuration(job.config)
     except FerlabError:
         return  # the job says so itself
-    if judged := _judged(config):
-        job.folder.check_fixed(judged)
-    else:
-        from ferlab.stages.recorded import check_same_data  # imports Lightning, which takes seconds
+    from ferlab.stages.recorded import check_same_data  # imports Lightning, which takes seconds
 
-        check_same_data(config, job.folder)
+    runs = named_runs(config) if "run" in config else []
+    if runs:
+        job.folder.check_fixed(judged_networks(config, runs))
+    check_same_data(config, job.folder, runs)
 
 
 def _check_all_differ(configs: Sequence[Mapping[str, Any]]) -> None:

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import lightning as L
 import numpy as np
@@ -15,12 +16,13 @@ from ferlab.data.datamodule import FaceDataModule
 from ferlab.emotions import EMOTIONS
 from ferlab.files import write_json
 from ferlab.finding import find_begun
-from ferlab.instantiate import check_recorded, instantiate, plain
+from ferlab.instantiate import check_recorded, conf_folder, instantiate, plain
 from ferlab.learning.callbacks import BestWeights, Divergence
 from ferlab.learning.checkpoints import Checkpoints
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.history import History
 from ferlab.learning.metrics import best_epoch
+from ferlab.learning.processes import from_first
 from ferlab.learning.schedules import Cosine, OneCycle
 from ferlab.learning.tensorboard import Pictures, RunTensorBoard
 from ferlab.learning.trainer import describe_device
@@ -123,7 +125,7 @@ def train(config: DictConfig, folder: RunFolder) -> float | None:
             },
             device=describe_device(trainer),
             overrides=HydraConfig.get().overrides.task,
-            local=_local_keys(),
+            local=_own_files(),
         )
         if make_logger is not None:
             trainer.logger = make_logger(save_dir=folder.path)
@@ -141,9 +143,12 @@ def train(config: DictConfig, folder: RunFolder) -> float | None:
     return metrics.get(config.monitor)
 
 
-def _local_keys() -> list[str]:
-    """Return what a person's own `conf/local` sets that settles the result: no commit holds it."""
-    return list(filter(settles_result, flatten(local_values())))
+def _own_files() -> list[str]:
+    """Return what no commit holds: keys of `conf/local` that settle the result, other folders."""
+    keys = filter(settles_result, flatten(local_values()))
+    sources = HydraConfig.get().runtime.config_sources
+    folders = {source.path for source in sources if source.schema == "file"} - {str(conf_folder())}
+    return [*(f"{key} of conf/local" for key in keys), *sorted(folders)]
 
 
 def _resume(config: DictConfig) -> float | None:
@@ -156,7 +161,9 @@ def _resume(config: DictConfig) -> float | None:
                 f"resume={config.resume} goes on with the run's own configuration; "
                 f"leave out {new[key]}"
             )
-    begun = find_begun(str(config.resume))
+    # The first process alone looks: while it writes a folder the others would find another one.
+    place = from_first("resume", lambda: str(find_begun(str(config.resume)).path))
+    begun = RunFolder(Path(place))
     recorded = begun.recorded_config()
     check_recorded(recorded, str(begun.config), "the command that began it goes on with it")
     values = OmegaConf.create(recorded)

@@ -20,6 +20,7 @@ from ferlab.checks import FerlabError, check_integer
 from ferlab.data.store import ImageStore
 from ferlab.files import write_json, write_text
 from ferlab.instantiate import plain
+from ferlab.learning.callbacks import Divergence
 from ferlab.learning.metrics import MONITORS
 from ferlab.learning.trainer import describe_device
 from ferlab.reporting.search_page import write_search_page
@@ -135,7 +136,7 @@ class _Objective:
         data = make_data(config, classifier.network.input_size, self._store)
         report = EpochReport(trial, config.monitor)
         trainer = make_configured_trainer(
-            config, classifier.network, self._folder.path, [], [report, self._stop]
+            config, classifier.network, self._folder.path, [Divergence()], [report, self._stop]
         )
         classifier.loss.balance(data.epoch_class_counts())
         self._teachers.label(data, config)
