@@ -63,7 +63,7 @@ def ship_labels(place: Path, runs: list[RunFolder], config: DictConfig, folder: 
             f"{counted(n_seen, 'image')} were left out by none of these runs; name one of each "
             "data.fold"
         )
-    own = torch.from_numpy(data.store.labels[data.judged_rows("train")])
+    own = torch.from_numpy(data.store.labels[data.rows("train")])
     agreement = (probabilities.argmax(dim=1) == own).float().mean().item()
     text = describe(place, len(probabilities), runs, agreement)
     place.mkdir(parents=True, exist_ok=True)

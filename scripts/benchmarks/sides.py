@@ -47,7 +47,7 @@ class Bare:
 def _bare_steps(trainer: L.Trainer, module: EmotionClassifier) -> Iterator[None]:
     """Train, one step at a time."""
     device, data = module.device, trainer.datamodule
-    rows = torch.from_numpy(data.train_and_val_rows[0])
+    rows = torch.from_numpy(data.rows("train"))
     labels = torch.from_numpy(data.store.labels)[rows]
     images = torch.from_numpy(data.store.images)[rows].to(device)
     network = build_network(module.network.spec, module.seed).to(

@@ -39,7 +39,7 @@ class Faces(ImageFolder):
 
 def write_images(data: FaceDataModule, folder: Path) -> None:
     """Write the images of a training epoch, the added ones among them, as `<class>/*.jpg`."""
-    rows = data.train_and_val_rows[0]
+    rows = data.rows("train")
     plan = data.augmentation.plan(torch.from_numpy(data.store.labels[rows]), data.seed, 0)
     for emotion in EMOTIONS:
         (folder / emotion).mkdir()

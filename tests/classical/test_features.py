@@ -50,7 +50,7 @@ def make_extractor(
 def test_features_are_the_networks_at_any_batch_size(batch_size):
     extractor, network, data = make_extractor(batch_size=batch_size)
     for split in SPLITS:
-        rows = data.train_and_val_rows[0] if split == "train" else data.judged_rows(split)
+        rows = data.rows(split)
         images = to_float(torch.from_numpy(data.store.images[rows]))
         found = extractor.features(split, FOLDER)
         with torch.no_grad():
@@ -86,7 +86,7 @@ def test_added_images_are_those_of_the_plans_first_epoch():
     extractor, network, data = make_extractor(augmentation=plan, batch_size=2)
     found = extractor.features(EXTRA, FOLDER)
     assert set(found.labels) == {3}
-    train = data.train_and_val_rows[0]
+    train = data.rows("train")
     drawn = plan.plan(torch.from_numpy(data.store.labels[train]), data.seed, epoch=0)
     originals = data.store.images[train[drawn.source[len(train) :]]]
     flipped = to_float(torch.from_numpy(originals)).flip(dims=[3])
@@ -101,9 +101,9 @@ def test_added_images_are_cropped_as_in_training():
     trained = TrainBatches(
         torch.from_numpy(data.store.images),
         torch.from_numpy(data.store.labels),
-        data.train_and_val_rows[0],
+        data.rows("train"),
         plan,
-        batch_size=len(data.train_and_val_rows[0]) + 5,
+        batch_size=len(data.rows("train")) + 5,
         seed=data.seed,
         device=torch.device("cpu"),
         crop=40,

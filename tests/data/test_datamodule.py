@@ -56,21 +56,19 @@ def test_only_train_images_are_trained_on_and_no_copy_of_the_others():
     data = module(store, augmentation=augmentation, batch_size=4, val_fraction=0.2)
     mirrored = torch.cat([batch.images for batch in data.train_dataloader()]).flip(3)
     trained = {image.tobytes() for image in (mirrored * 255).round().byte().numpy()}
-    assert trained <= set(pixels_at(store, data.train_and_val_rows[0]))
+    assert trained <= set(pixels_at(store, data.rows("train")))
 
 
 def test_without_augmentation_the_train_images_come_as_they_are():
     store = make_store(N)
     data = module(store, batch_size=9, val_fraction=0.1)
-    assert sorted(pixels(data.train_dataloader())) == sorted(
-        pixels_at(store, data.train_and_val_rows[0])
-    )
+    assert sorted(pixels(data.train_dataloader())) == sorted(pixels_at(store, data.rows("train")))
 
 
 def test_validation_and_chosen_rows_come_in_order():
     store = make_store(N)
     data = module(store, eval_batch_size=3, val_fraction=0.2)
-    assert pixels(data.val_dataloader()) == pixels_at(store, data.train_and_val_rows[1])
+    assert pixels(data.val_dataloader()) == pixels_at(store, data.rows("val"))
     assert pixels(data.batches_of(data.test_rows)) == pixels_at(store, data.test_rows)
     assert [len(batch.images) for batch in data.val_dataloader()] == [3, 3, 3, 3, 2]
 
@@ -85,7 +83,7 @@ def test_no_process_waits_for_another_that_has_no_validation_batch_left(n_proces
 def test_runs_of_all_seeds_share_the_split_and_differ_in_the_order():
     def trained(**seeds):
         data = module(batch_size=9, **seeds)
-        return data.train_and_val_rows[1].tolist(), pixels(data.train_dataloader())
+        return data.rows("val").tolist(), pixels(data.train_dataloader())
 
     assert trained(seed=0) == trained(seed=0)
     assert trained(seed=0)[0] == trained(seed=1)[0]
@@ -253,7 +251,7 @@ def test_an_unknown_way_with_defects_is_refused(knob):
 @pytest.mark.parametrize("limit", [70, 105])
 def test_a_limit_takes_from_every_class(limit):
     data = module(make_store(40), limit=limit, val_fraction=0)
-    for rows in (data.train_and_val_rows[0], data.test_rows):
+    for rows in (data.rows("train"), data.test_rows):
         counts = data.store.class_counts(rows)
         assert counts.sum() == limit
         assert np.ptp(counts) <= 2
@@ -284,4 +282,4 @@ def test_spread_batches_are_whole_and_of_untransformed_images_of_training(
     assert [len(batch.labels) for batch in batches] == sizes
     seen = pixels(batches)
     assert len(set(seen)) == sum(sizes)
-    assert set(seen) <= set(pixels_at(data.store, data.train_and_val_rows[0]))
+    assert set(seen) <= set(pixels_at(data.store, data.rows("train")))

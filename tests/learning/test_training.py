@@ -153,7 +153,7 @@ def test_balanced_weights_follow_from_the_rows_of_an_epoch(train):
     run = ["loss.class_weights=balanced", "trainer.max_epochs=1", "hydra.run.dir=run"]
     assert train(*added, *run)[0] == 0
     data = make_data(OmegaConf.load("run/config.yaml"))
-    rows = data.store.class_counts(data.train_and_val_rows[0])
+    rows = data.store.class_counts(data.rows("train"))
     rows[EMOTIONS.index("disgust")] += 9
     weight = torch.load("run/checkpoints/last.ckpt", weights_only=True)["state_dict"]["loss.weight"]
     assert weight.numpy() == pytest.approx(rows.sum() / (7 * rows))

@@ -55,4 +55,4 @@ def test_what_a_run_left_out_of_its_data_is_left_out_again(given):
     for key, value in given.items():
         assert getattr(first, key) == getattr(again, key) == value
     for split in ("train", "val", "test"):
-        assert np.array_equal(first.judged_rows(split), again.judged_rows(split))
+        assert np.array_equal(first.rows(split), again.rows(split))

@@ -98,7 +98,7 @@ def test_a_soft_label_is_the_mean_of_what_the_teachers_say_of_its_image(happy, t
     data = make_data(config)
     Teachers(config, RunFolder(Path("run"))).label(data, config)
 
-    rows = data.train_and_val_rows[0]
+    rows = data.rows("train")
     images = torch.from_numpy(data.store.images[rows]).float() / 255
     with torch.no_grad():
         as_it_is, mirrored = (network(view).softmax(dim=1) for view in (images, images.flip(3)))
@@ -197,7 +197,7 @@ def labelled(*teachers):
 def test_of_what_a_teacher_was_trained_on_others_are_asked_where_there_are_any(finished):
     names = folds(finished)
     data, soft = labelled(*names)
-    rows = data.train_and_val_rows[0]
+    rows = data.rows("train")
     images = torch.from_numpy(data.store.images[rows]).float() / 255
     with torch.no_grad():
         said = [load_network(Path(name, "model"))(images).softmax(dim=1) for name in names]
@@ -210,7 +210,7 @@ def test_of_what_a_teacher_was_trained_on_others_are_asked_where_there_are_any(f
 def test_a_fold_that_nobody_left_out_is_labelled_by_all(finished):
     names = folds(finished)
     data, soft = labelled(names[0])
-    images = torch.from_numpy(data.store.images[data.train_and_val_rows[0]]).float() / 255
+    images = torch.from_numpy(data.store.images[data.rows("train")]).float() / 255
     with torch.no_grad():
         said = load_network(Path(names[0], "model"))(images).softmax(dim=1)
     assert torch.allclose(soft, said, atol=1e-5)
@@ -412,13 +412,13 @@ def test_of_identical_images_all_are_seen_where_one_was_trained_on(finished):
     config.data.twins, config.data.val_fraction = "keep", 0
     (teacher,) = find_teachers("teacher", OmegaConf.to_container(config))
     store = make_data(config).store
-    one, another = FaceDataModule(lambda: store).judged_rows("train")[:2]
+    one, another = FaceDataModule(lambda: store).rows("train")[:2]
     hashes = store.hashes.copy()
     hashes[another] = hashes[one]
     data = FaceDataModule(lambda: dataclasses.replace(store, hashes=hashes), val_fraction=0)
     dropped = FaceDataModule(lambda: data.store, twins="drop_from_train")
-    assert another not in dropped.judged_rows("train")
-    rows = data.judged_rows("train")
+    assert another not in dropped.rows("train")
+    rows = data.rows("train")
     assert teacher.seen(data)[np.isin(rows, [one, another])].tolist() == [True, True]
 
 

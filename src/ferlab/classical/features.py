@@ -153,11 +153,11 @@ class Extractor:
         """Return the store's indices of a split's images; of EXTRA, those of their originals."""
         if split == EXTRA:
             return self._added()[0]
-        return self._data.judged_rows(split)
+        return self._data.rows(split)
 
     def _added(self) -> tuple[NDArray[np.int64], Tensor]:
         """Return the originals' rows and the draws of what the first epoch adds."""
-        train = self._data.train_and_val_rows[0]
+        train = self._data.rows("train")
         labels = torch.from_numpy(self._data.store.labels[train])
         plan = self._data.augmentation.plan(labels, self._data.seed, epoch=0)
         return train[plan.source[len(train) :].numpy()], plan.draws[len(train) :]

@@ -129,7 +129,7 @@ class FaceDataModule(L.LightningDataModule):
         """The store's indices of all test images, ascending."""
         return self._used(self.store.rows(*TEST_SPLITS))
 
-    def judged_rows(self, split: str) -> NDArray[np.int64]:
+    def rows(self, split: str) -> NDArray[np.int64]:
         """Return the store's indices of `train`, `val` or `test`, ascending."""
         if split == "test":  # a store may have no other images
             return self.test_rows
@@ -138,7 +138,7 @@ class FaceDataModule(L.LightningDataModule):
 
     def epoch_class_counts(self) -> NDArray[np.int64]:
         """Return the rows per class of one epoch of training, the added ones among them: (7,)."""
-        counts = self.store.class_counts(self.train_and_val_rows[0])
+        counts = self.store.class_counts(self.rows("train"))
         for emotion, added in self.augmentation.extra.items():
             counts[EMOTIONS.index(emotion)] += added
         return counts
@@ -212,7 +212,7 @@ class FaceDataModule(L.LightningDataModule):
         return TrainBatches(
             self._images(),
             torch.from_numpy(self.store.labels),
-            self.train_and_val_rows[0],
+            self.rows("train"),
             self.augmentation,
             self.batch_size,
             self.seed,
@@ -237,7 +237,7 @@ class FaceDataModule(L.LightningDataModule):
 
     def val_dataloader(self) -> EvalBatches:
         rank, n_processes = self._share
-        rows = self.train_and_val_rows[1]
+        rows = self.rows("val")
         size = equal_batches(self.eval_batch_size, len(rows), n_processes)
         return self.batches_of(rows[rank::n_processes], size)
 
@@ -261,7 +261,7 @@ class FaceDataModule(L.LightningDataModule):
         Args:
             n_images: how many, at most, in whole batches; one batch at least.
         """
-        rows = self.judged_rows("train")
+        rows = self.rows("train")
         size = min(self.batch_size // self._share[1], len(rows))
         n_batches = max(1, min(n_images, len(rows)) // size)
         spread = np.linspace(0, len(rows) - 1, n_batches * size).round().astype(np.int64)

@@ -69,7 +69,7 @@ class Teachers:
         if not self._members:
             return
         share = _check_share(config.distillation.share)
-        rows = data.train_and_val_rows[0]
+        rows = data.rows("train")
         if self._rows is None or not np.array_equal(self._rows, rows):
             self._probabilities = self._recall(data, rows)
             self._rows = rows

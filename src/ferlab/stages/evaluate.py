@@ -123,6 +123,6 @@ def _predict(config: DictConfig, trainer: L.Trainer, run: RunFolder) -> _Member:
         raise FerlabError("there are no test images; name other data with data.root=")
     classifier = EmotionClassifier(network, test_time=test_time)
     known = recorded and run.recorded_environment().get("data") == digest
-    splits = ["test", "val"] if known and len(data.judged_rows("val")) else ["test"]
+    splits = ["test", "val"] if known and len(data.rows("val")) else ["test"]
     predictions = {split: predict(trainer, classifier, data, split) for split in splits}
     return _Member(network.spec.name, data_title(config, recorded), digest, predictions)

@@ -136,7 +136,7 @@ def _augmentation(
     data: FaceDataModule, folder: Path, seed: int, random: np.random.Generator
 ) -> str:
     store, plan = data.store, data.augmentation
-    train = data.train_and_val_rows[0]
+    train = data.rows("train")
     originals = store.class_counts(train)
     added = np.array([plan.extra.get(emotion, 0) for emotion in EMOTIONS])
     figures.save(

@@ -64,13 +64,13 @@ class Fits:
         self._fitted_on = ("train", EXTRA) if augmented else ("train",)
         # Of other data than the run's nobody knows which images it was trained on.
         known = run.recorded_environment().get("data") == self.data.store.digest
-        validated = known and len(self.data.judged_rows("val"))
+        validated = known and len(self.data.rows("val"))
         self._judged_on = ("val", "test") if validated else ("test",)
         folder = run.path / "features" / str(extractor.layer)
         self._features = {
             split: extractor.features(split, folder, config.trainer.progress_bar)
             for split in dict.fromkeys((*SPLITS, *self._fitted_on))
-            if split == EXTRA or len(self.data.judged_rows(split))
+            if split == EXTRA or len(self.data.rows(split))
         }
 
     @property
@@ -180,7 +180,7 @@ class Fits:
         features = self._features[split]
         return results.Predictions(
             names=features.names,
-            images=self.data.store.images[self.data.judged_rows(split)],
+            images=self.data.store.images[self.data.rows(split)],
             labels=features.labels,
             probabilities=probabilities,
             parts=features.parts,

@@ -22,7 +22,7 @@ def predict(
         Interrupted: SIGINT or SIGTERM came meanwhile.
     """
     data.trainer = trainer  # the images go where it computes
-    rows = data.judged_rows(split)
+    rows = data.rows(split)
     with Signals() as signals:
         batches = trainer.predict(classifier, _Stoppable(data.batches_of(rows), signals))
         signals.check()  # the last batches were fetched before they were predicted

@@ -124,12 +124,12 @@ class _NetworkTeacher:
         return torch.from_numpy(predicted.probabilities)
 
     def seen(self, data: FaceDataModule) -> NDArray[np.bool_]:
-        rows = data.judged_rows("train")
+        rows = data.rows("train")
         if self._split is None:
             return np.ones(len(rows), dtype=bool)
         there = FaceDataModule(lambda: data.store, **self._split)
         hashes = data.store.hashes  # one of identical images may have been left out
-        return np.isin(hashes[rows], hashes[there.judged_rows("train")])
+        return np.isin(hashes[rows], hashes[there.rows("train")])
 
 
 class _LabelTeacher:
@@ -158,11 +158,11 @@ class _LabelTeacher:
 
     def ask(self, trainer: L.Trainer, data: FaceDataModule) -> Tensor:
         log.info("%s label the train images", self.name)
-        place = np.searchsorted(data.store.rows("training"), data.judged_rows("train"))
+        place = np.searchsorted(data.store.rows("training"), data.rows("train"))
         return self._labels.probabilities[torch.from_numpy(place)]
 
     def seen(self, data: FaceDataModule) -> NDArray[np.bool_]:
-        return np.zeros(len(data.judged_rows("train")), dtype=bool)
+        return np.zeros(len(data.rows("train")), dtype=bool)
 
 
 def _check_split(

@@ -108,7 +108,7 @@ def train(config: DictConfig, folder: RunFolder) -> float | None:
     log.info("%s", _describe_splits(data))
     teachers.check_data(data)
     data.check_division(trainer.world_size)
-    if not any(len(data.judged_rows(split)) for split in JUDGED):
+    if not any(len(data.rows(split)) for split in JUDGED):
         raise FerlabError(
             "there are no test images, and data.val_fraction=0 leaves none to validate: nothing "
             "could be judged; leave out data.val_fraction=0, or name other data with data.root="
@@ -198,7 +198,7 @@ def _finish(
     predictions = {
         split: predict(trainer, classifier, data, split)
         for split in JUDGED
-        if len(data.judged_rows(split))
+        if len(data.rows(split))
     }
     metrics = {
         "epochs": len(history.rows),
