@@ -56,7 +56,7 @@ class Checkpoints(Callback):
         self._seconds, self._batches = _parse_every(every)
         self._written = 0.0
         self._batches_since = 0
-        self._has_begun = self._has_ended = self._had_ended = False
+        self._started = self._ended = self._ended_before = False
         self._signals = Signals("saving first")
 
     def fit(self, trainer: L.Trainer, module: EmotionClassifier, data: FaceDataModule) -> None:
@@ -72,7 +72,7 @@ class Checkpoints(Callback):
             raise
         except Exception as error:  # what is no checkpoint of this training fails anywhere
             of_device = is_out_of_memory(error) or isinstance(error, torch.AcceleratorError)
-            if newest is None or self._has_begun or of_device:
+            if newest is None or self._started or of_device:
                 raise
             reason = f"{type(error).__name__}: {error}".splitlines()[0][:120]
             raise FerlabError(
@@ -95,17 +95,17 @@ class Checkpoints(Callback):
         return None
 
     def state_dict(self) -> dict[str, Any]:
-        return {"ended": self._has_ended}
+        return {"ended": self._ended}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._had_ended = state_dict["ended"]
+        self._ended_before = state_dict["ended"]
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self._had_ended:  # early: Lightning forgets that, and would go on
+        if self._ended_before:  # early: Lightning forgets that, and would go on
             trainer.should_stop = True
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._has_begun = True  # all that a checkpoint holds has been restored
+        self._started = True  # all that a checkpoint holds has been restored
         self._written = time.monotonic()
         self._signals.listen()
 
@@ -145,7 +145,7 @@ class Checkpoints(Callback):
                 )
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._has_ended = True
+        self._ended = True
         if not trainer.enable_validation:
             assert isinstance(pl_module, EmotionClassifier)
             self._divergence.check(trainer)  # of what averages and measures has made of them
@@ -157,7 +157,7 @@ class Checkpoints(Callback):
             raise Interrupted(f"stopped by {signalled} at the end of the training")
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if not self._has_ended:  # with the last checkpoint of a training nothing else is called
+        if not self._ended:  # with the last checkpoint of a training nothing else is called
             self._write_best(trainer)
 
     def on_exception(

@@ -43,18 +43,6 @@ class Loss(nn.Module):
             weight = counts.sum() / (len(EMOTIONS) * counts.clamp(min=1))
             self.weight.copy_(torch.where(counts > 0, weight, 1.0))
 
-    def targets(self, labels: Tensor) -> Tensor:
-        """Return the weight of each class in the loss of each row: float32 (B, 7).
-
-        Args:
-            labels: int64 (B,), or shares of the classes float32 (B, 7).
-        """
-        shares = F.one_hot(labels, len(EMOTIONS)).float() if labels.ndim == 1 else labels
-        smoothed = torch.lerp(
-            shares, torch.full_like(shares, 1 / len(EMOTIONS)), self.label_smoothing
-        )
-        return smoothed * self.weight
-
 
 class CrossEntropy(Loss):
     """Cross-entropy, PyTorch's `F.cross_entropy` with its options under our names."""
@@ -95,5 +83,17 @@ class FocalLoss(Loss):
         log_p = F.log_softmax(logits, dim=1)
         # Never quite 0, of which powers below 1 have an infinite gradient.
         lacking = (-log_p.expm1()).clamp_min(torch.finfo(log_p.dtype).tiny)
-        terms = self.targets(labels) * lacking**self.gamma * -log_p
+        terms = self._targets(labels) * lacking**self.gamma * -log_p
         return terms.sum(dim=1).mean()
+
+    def _targets(self, labels: Tensor) -> Tensor:
+        """Return the weight of each class in the loss of each row: float32 (B, 7).
+
+        Args:
+            labels: int64 (B,), or shares of the classes float32 (B, 7).
+        """
+        shares = F.one_hot(labels, len(EMOTIONS)).float() if labels.ndim == 1 else labels
+        smoothed = torch.lerp(
+            shares, torch.full_like(shares, 1 / len(EMOTIONS)), self.label_smoothing
+        )
+        return smoothed * self.weight
