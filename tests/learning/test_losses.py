@@ -34,7 +34,9 @@ def test_focal_loss_without_focus_is_cross_entropy(labels, smoothing, balanced):
     cross_entropy, focal = CrossEntropy(**options), FocalLoss(gamma=0.0, **options)
     for loss in (cross_entropy, focal):
         loss.balance(COUNTS)
-    terms = cross_entropy.targets(labels) * -LOGITS.log_softmax(dim=1)
+    shares = F.one_hot(labels, 7) if labels is LABELS else labels
+    smoothed = (1 - smoothing) * shares + smoothing / 7
+    terms = cross_entropy.weight * smoothed * -LOGITS.log_softmax(dim=1)
     assert torch.allclose(focal(LOGITS, labels), terms.sum(1).mean(), rtol=1e-4)
     assert torch.allclose(cross_entropy(LOGITS, labels), terms.sum(1).mean(), rtol=1e-4)
 
