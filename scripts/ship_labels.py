@@ -1,4 +1,4 @@
-"""Ships what cross-fitted networks say: `python scripts/ship_labels.py NAME FOLDER [...]`.
+"""Ships the labels of cross-fitted networks: `python scripts/ship_labels.py NAME FOLDER [...]`.
 
 Writes `weights/NAME`: for every training image the mean probabilities of the networks that were not
 trained on it (`labels.safetensors`), and a page that says how they were made (`README.md`). A
@@ -42,7 +42,7 @@ WHOLE = (
 
 
 def ship_labels(place: Path, runs: list[RunFolder], config: DictConfig, folder: RunFolder) -> None:
-    """Write what the runs say of the training images into the folder `place`.
+    """Write the runs' labels of the training images into the folder `place`.
 
     Raises:
         FerlabError: a run could not be made again from a commit, they were validated by several
@@ -57,7 +57,7 @@ def ship_labels(place: Path, runs: list[RunFolder], config: DictConfig, folder: 
     if any(other != split for other in others):
         raise FerlabError("these runs were validated by different splits; name those of one sweep")
     teachers.check_data(data)
-    probabilities, unseen = teachers.ask(data)
+    probabilities, unseen = teachers.predict(data)
     if n_seen := int((~unseen).sum()):
         raise FerlabError(
             f"{counted(n_seen, 'image')} were left out by none of these runs; name one of each "

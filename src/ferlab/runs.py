@@ -58,7 +58,7 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.last_checkpoint = self.checkpoints / "last.ckpt"
         self.best_checkpoint = self.checkpoints / "best.ckpt"  # appears when training has ended
-        self.teachers = self.checkpoints / "teachers.ckpt"  # what they said of the train images
+        self.teachers = self.checkpoints / "teachers.ckpt"  # their labels of the train images
         self.model = path / "model"
         self.metrics = path / "metrics.json"  # written last: the run is finished
         self.failure = path / "failure.txt"  # of a sweep's job that failed: why, in one line

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ferlab.learning.distillation import choose_teachers, mean_of_asked, soften
+from ferlab.learning.distillation import choose_teachers, mean_of_chosen, soften
 
 LABELS = torch.tensor([0, 3, 6, 3])
 PROBABILITIES = torch.rand(4, 7, generator=torch.Generator().manual_seed(0)).softmax(dim=1)
@@ -33,22 +33,22 @@ def test_without_a_share_the_labels_stay_and_with_all_of_it_the_teachers_decide(
     assert torch.equal(soften(LABELS, PROBABILITIES, 1), PROBABILITIES)
 
 
-SAID = torch.rand(3, 4, 7, generator=torch.Generator().manual_seed(1)).softmax(dim=2)
+PREDICTED = torch.rand(3, 4, 7, generator=torch.Generator().manual_seed(1)).softmax(dim=2)
 
 
-def said_by_the_asked(seen):
-    return mean_of_asked(SAID, choose_teachers(seen))
+def mean_of_those_chosen(seen):
+    return mean_of_chosen(PREDICTED, choose_teachers(seen))
 
 
-def test_those_that_have_not_seen_an_image_are_asked_of_it():
+def test_those_that_have_not_seen_an_image_label_it():
     seen = torch.tensor([[0, 1, 1, 1], [1, 0, 1, 0], [1, 0, 1, 0]], dtype=torch.bool)
-    mean = said_by_the_asked(seen)
-    assert torch.allclose(mean[0], SAID[0, 0])
-    assert torch.allclose(mean[1], (SAID[1, 1] + SAID[2, 1]) / 2)
-    assert torch.allclose(mean[2], SAID[:, 2].mean(dim=0))  # of which there are none
-    assert torch.allclose(mean[3], (SAID[1, 3] + SAID[2, 3]) / 2)
+    mean = mean_of_those_chosen(seen)
+    assert torch.allclose(mean[0], PREDICTED[0, 0])
+    assert torch.allclose(mean[1], (PREDICTED[1, 1] + PREDICTED[2, 1]) / 2)
+    assert torch.allclose(mean[2], PREDICTED[:, 2].mean(dim=0))  # of which there are none
+    assert torch.allclose(mean[3], (PREDICTED[1, 3] + PREDICTED[2, 3]) / 2)
 
 
-def test_where_all_have_seen_everything_or_nothing_all_are_asked():
+def test_where_all_have_seen_everything_or_nothing_all_label():
     for seen in (torch.ones(3, 4, dtype=torch.bool), torch.zeros(3, 4, dtype=torch.bool)):
-        assert torch.allclose(said_by_the_asked(seen), SAID.mean(dim=0))
+        assert torch.allclose(mean_of_those_chosen(seen), PREDICTED.mean(dim=0))

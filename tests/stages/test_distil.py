@@ -1,4 +1,4 @@
-"""Trainings whose labels are in part what trained networks make of the images."""
+"""Trainings whose labels are in part the predictions of trained networks."""
 
 import csv
 import dataclasses
@@ -125,7 +125,7 @@ def test_a_training_that_was_cut_off_goes_on_as_if_nothing_had_happened(
 
 
 @pytest.mark.parametrize("content", [b"PK", OF_OTHER_IMAGES])
-def test_what_teachers_said_is_asked_anew_where_the_file_is_of_no_use(
+def test_teachers_predict_anew_where_the_file_of_their_labels_is_of_no_use(
     teacher, train, monkeypatch, content
 ):
     train(named(teacher), "hydra.run.dir=whole")
@@ -194,7 +194,7 @@ def labelled(*teachers):
     return data, data.soft_labels
 
 
-def test_of_what_a_teacher_was_trained_on_others_are_asked_where_there_are_any(finished):
+def test_images_that_a_teacher_was_trained_on_are_labelled_by_others_where_there_are_any(finished):
     names = folds(finished)
     data, soft = labelled(*names)
     rows = data.rows("train")
@@ -360,7 +360,7 @@ def test_a_teacher_that_diverged_is_named(happy, train):
     save_network(network, happy)
     status, _, err = train(named(happy), "hydra.run.dir=run")
     assert status == 1
-    assert err == "ferlab: distillation.teachers: happy says nan of an image; name others\n"
+    assert err == "ferlab: distillation.teachers: happy predicts nan for an image; name others\n"
 
 
 @pytest.fixture
@@ -396,14 +396,14 @@ def test_labels_of_fewer_images_than_they_say_are_refused(labels, train):
     assert "are labels of other images" in err
 
 
-def test_networks_that_have_seen_what_labels_have_not_are_not_asked(labels, train):
+def test_networks_that_have_seen_what_labels_have_not_label_nothing(labels, train):
     status, out, err = train(named(labels, "fold0/model"), ENOUGH, "hydra.run.dir=pupil")
     assert status == 0, err
     assert "teacher fold0/model labels" in out  # its configuration lies beside it
     shutil.copytree("fold0/model", "alone")
     status, out, err = train(named(labels, "alone"), ENOUGH, "hydra.run.dir=other")
     assert status == 0, err
-    assert "alone is asked of nothing: others have not seen the images" in out
+    assert "alone labels nothing: others have not seen the images" in out
 
 
 def test_of_identical_images_all_are_seen_where_one_was_trained_on(finished):

@@ -1,9 +1,9 @@
-"""Distillation: training labels that are in part what trained networks make of the images.
+"""Distillation: training labels that are in part the predictions of trained networks.
 
 Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", at temperature 1; what a network
 learns from networks of its own size, Furlanello et al. 2018, "Born-Again Neural Networks"; labels
 of networks that have not seen the image (cross-fitting), Dao et al. 2021, "Knowledge Distillation
-as Semiparametric Inference". Here the teachers see each whole image once, in their own views,
+as Semiparametric Inference". Here the teachers predict each whole image once, in their own views,
 before the training begins.
 """
 
@@ -27,10 +27,10 @@ def soften(labels: Tensor, probabilities: Tensor, share: float) -> Tensor:
 
 
 def choose_teachers(seen: Tensor) -> Tensor:
-    """Return which teachers are asked of an image: bool (T, N).
+    """Return which teachers label an image: bool (T, N).
 
-    Those that have not seen it, where there are any, else all: a network knows the labels that it
-    was trained with in part by heart, wrong ones too.
+    Those that have not seen it, where there are any, else all: a network partly memorises the
+    labels that it was trained with, wrong ones too.
 
     Args:
         seen: bool (T, N), whether each of T teachers was trained on each of N images.
@@ -38,12 +38,12 @@ def choose_teachers(seen: Tensor) -> Tensor:
     return ~seen | seen.all(dim=0)
 
 
-def mean_of_asked(probabilities: Tensor, asked: Tensor) -> Tensor:
-    """Return the mean over the teachers that are asked of an image: float32 (N, 7).
+def mean_of_chosen(probabilities: Tensor, chosen: Tensor) -> Tensor:
+    """Return the mean over the teachers that label an image: float32 (N, 7).
 
     Args:
         probabilities: float32 (T, N, 7).
-        asked: bool (T, N), one at least of each image.
+        chosen: bool (T, N), one at least of each image.
     """
-    weights = asked.to(probabilities.dtype) / asked.sum(dim=0)
+    weights = chosen.to(probabilities.dtype) / chosen.sum(dim=0)
     return torch.einsum("tn,tnc->nc", weights, probabilities)

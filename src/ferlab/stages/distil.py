@@ -13,7 +13,7 @@ from ferlab.checks import FerlabError, check_keys, check_number, counted
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.emotions import EMOTIONS
 from ferlab.instantiate import plain
-from ferlab.learning.distillation import choose_teachers, mean_of_asked, soften
+from ferlab.learning.distillation import choose_teachers, mean_of_chosen, soften
 from ferlab.learning.tensors import read_tensors, write_tensors
 from ferlab.learning.trainer import make_trainer
 from ferlab.runs import RunFolder
@@ -57,7 +57,7 @@ class Teachers:
     def label(self, data: FaceDataModule, config: DictConfig) -> None:
         """Give the train images soft labels; where there is no teacher they keep their own.
 
-        The teachers are asked once: the folder keeps what they said.
+        The teachers predict once: the folder keeps their probabilities.
 
         Args:
             data: gets them.
@@ -76,15 +76,15 @@ class Teachers:
         labels = torch.from_numpy(data.store.labels[rows])
         data.soft_labels = soften(labels, self._probabilities, share)
 
-    def ask(self, data: FaceDataModule) -> tuple[Tensor, Tensor]:
-        """Ask the teachers about the N train images.
+    def predict(self, data: FaceDataModule) -> tuple[Tensor, Tensor]:
+        """Predict the N train images.
 
         Returns:
-            float32 (N, 7), of each image the mean probabilities of those that have not seen it,
-            where there are any, else of all; bool (N,), whether there were any.
+            float32 (N, 7), for each image the mean probabilities of the teachers that have not seen
+            it, where there are any, else of all; bool (N,), whether there were any.
 
         Raises:
-            FerlabError: one says nan.
+            FerlabError: one predicts nan.
         """
         trainer = make_trainer(
             self._folder.path,
@@ -93,18 +93,18 @@ class Teachers:
             progress_bar=self._config.trainer.progress_bar,
         )
         seen = torch.stack([torch.from_numpy(member.seen(data)) for member in self._members])
-        asked = choose_teachers(seen)
-        said = torch.zeros(*seen.shape, len(EMOTIONS))
-        for member, rows, probabilities in zip(self._members, asked, said, strict=True):
+        chosen = choose_teachers(seen)
+        predicted = torch.zeros(*seen.shape, len(EMOTIONS))
+        for member, rows, probabilities in zip(self._members, chosen, predicted, strict=True):
             if not rows.any():
-                log.warning("%s is asked of nothing: others have not seen the images", member.name)
+                log.warning("%s labels nothing: others have not seen the images", member.name)
                 continue
-            probabilities.copy_(member.ask(trainer, data))
+            probabilities.copy_(member.predict(trainer, data))
             if not probabilities.isfinite().all():
                 raise FerlabError(
-                    f"distillation.teachers: {member.name} says nan of an image; name others"
+                    f"distillation.teachers: {member.name} predicts nan for an image; name others"
                 )
-        return mean_of_asked(said, asked), ~seen.all(dim=0)
+        return mean_of_chosen(predicted, chosen), ~seen.all(dim=0)
 
     def _recall(self, data: FaceDataModule, rows: NDArray[np.int64]) -> Tensor:
         """Return the mean of their probabilities for the train images, float32 (N, 7)."""
@@ -112,7 +112,7 @@ class Teachers:
             case {"rows": Tensor() as kept, "probabilities": Tensor() as probabilities}:
                 if np.array_equal(kept.numpy(), rows):
                     return probabilities
-        probabilities, unseen = self.ask(data)
+        probabilities, unseen = self.predict(data)
         if n_unseen := int(unseen.sum()):
             images = counted(n_unseen, "image")
             log.info("%s of %s by teachers that have not seen them", images, f"{len(rows):,}")

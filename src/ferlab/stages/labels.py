@@ -1,4 +1,4 @@
-"""Soft labels as one file: what cross-fitted networks say of a store's training images."""
+"""Soft labels as one file: what cross-fitted networks predict for a store's training images."""
 
 import json
 from collections.abc import Mapping

@@ -45,7 +45,7 @@ class Teacher(Protocol):
     def check_data(self, data: FaceDataModule) -> None:
         """Raise FerlabError where it does not know these images, or others may have taught it."""
 
-    def ask(self, trainer: L.Trainer, data: FaceDataModule) -> Tensor:
+    def predict(self, trainer: L.Trainer, data: FaceDataModule) -> Tensor:
         """Return the probabilities of the N train images: float32 (N, 7)."""
 
     def seen(self, data: FaceDataModule) -> NDArray[np.bool_]:
@@ -117,7 +117,7 @@ class _NetworkTeacher:
                 "have seen what is judged here; train it anew on these"
             )
 
-    def ask(self, trainer: L.Trainer, data: FaceDataModule) -> Tensor:
+    def predict(self, trainer: L.Trainer, data: FaceDataModule) -> Tensor:
         views = self._classifier.test_time
         log.info("teacher %s labels the train images, test time: %s", self.name, views)
         predicted = predict(trainer, self._classifier, data, "train")
@@ -156,7 +156,7 @@ class _LabelTeacher:
                 "distillation.teachers=[], or name networks that were trained on these"
             )
 
-    def ask(self, trainer: L.Trainer, data: FaceDataModule) -> Tensor:
+    def predict(self, trainer: L.Trainer, data: FaceDataModule) -> Tensor:
         log.info("%s label the train images", self.name)
         place = np.searchsorted(data.store.rows("training"), data.rows("train"))
         return self._labels.probabilities[torch.from_numpy(place)]
