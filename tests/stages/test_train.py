@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -211,7 +212,7 @@ def test_what_a_persons_own_file_sets_is_recorded_where_it_changes_the_result(tr
     mine = f"--config-dir={tmp_path / 'mine'}"
     write_text(tmp_path / "mine/local/default.yaml", "data: {root: null, batch_size: 16}")
     assert train(mine, "trainer.max_epochs=1", "hydra.run.dir=run")[0] == 0
-    own = ["data.batch_size of conf/local", str(tmp_path / "mine")]
+    own = ["data.batch_size of conf/local", os.path.relpath(tmp_path / "mine")]
     assert read_json(Path("run/environment.json"))["local"] == own
     assert main(["evaluate", mine, "run=run", "trainer.accelerator=cpu"]) == 0
 

@@ -148,7 +148,7 @@ def _own_files() -> list[str]:
     keys = filter(settles_result, flatten(local_values()))
     sources = HydraConfig.get().runtime.config_sources
     folders = {source.path for source in sources if source.schema == "file"} - {str(conf_folder())}
-    return [*(f"{key} of conf/local" for key in keys), *sorted(folders)]
+    return [*(f"{key} of conf/local" for key in keys), *sorted(map(os.path.relpath, folders))]
 
 
 def _resume(config: DictConfig) -> float | None:
