@@ -20,15 +20,15 @@ from typing import Any
 
 from ferlab.checks import FerlabError
 from ferlab.cli import main as ferlab
+from ferlab.distillation.labels import LABELS
 from ferlab.files import read_json, write_json, write_text
 from ferlab.finding import find_run
 from ferlab.networks.files import load_network, save_network
 from ferlab.reporting.tables import format_accuracy
+from ferlab.running.recorded import recorded_value
+from ferlab.running.shipping import check_shippable, training_command
+from ferlab.running.split import shipped_split_settings, split_settings, validates
 from ferlab.runs import RunFolder
-from ferlab.stages.labels import LABELS
-from ferlab.stages.recorded import recorded_value
-from ferlab.stages.shipping import check_shippable, training_command
-from ferlab.stages.split import shipped_split_settings, split_settings, validates
 
 SPLITS = {
     "val": "validation, a part of Training",

@@ -22,17 +22,18 @@ import torch
 from omegaconf import DictConfig
 
 from ferlab.checks import FerlabError, counted
+from ferlab.distillation.distil import Teachers
+from ferlab.distillation.labels import save_labels
 from ferlab.files import write_text
 from ferlab.finding import find_runs
+from ferlab.instantiate import plain
 from ferlab.networks.files import DESCRIPTION
+from ferlab.running.compose import make_data
+from ferlab.running.entry import run_stage
+from ferlab.running.recorded import recorded_value
+from ferlab.running.shipping import check_shippable, training_command
+from ferlab.running.split import split_settings
 from ferlab.runs import RunFolder
-from ferlab.stages.compose import make_data
-from ferlab.stages.distil import Teachers
-from ferlab.stages.entry import run_stage
-from ferlab.stages.labels import save_labels
-from ferlab.stages.recorded import recorded_value
-from ferlab.stages.shipping import check_shippable, training_command
-from ferlab.stages.split import split_settings
 
 WHOLE = (
     *("data.val_fraction=0", "data.twins=keep", "data.blank=keep", "data.limit=null"),
@@ -50,7 +51,7 @@ def ship_labels(place: Path, runs: list[RunFolder], config: DictConfig, folder: 
     """
     if (place / DESCRIPTION).exists():
         raise FerlabError(f"{place} holds a network; choose another NAME")
-    teachers, data = Teachers(config, folder), make_data(config)
+    teachers, data = Teachers(plain(config), folder), make_data(config)
     for run in runs:
         check_shippable(run)
     split, *others = [split_settings(run.recorded_config()) for run in runs]

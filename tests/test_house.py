@@ -16,6 +16,8 @@ FLOORS = [
     {"__main__"},
     {"cli"},
     {"stages"},
+    {"distillation"},
+    {"running"},
     {
         *{"learning", "classical", "search", "reporting"},
         *{"finding", "collecting", "settings", "instantiate"},
@@ -24,7 +26,7 @@ FLOORS = [
     {"networks", "augment", "data"},
     {"emotions", "checks", "files", "randomness", "environment"},
 ]
-HYDRA = {"stages", "cli", "instantiate"}
+HYDRA = {"stages", "running", "cli", "instantiate"}
 
 
 def modules():

@@ -14,7 +14,7 @@ from ferlab.emotions import EMOTIONS
 from ferlab.files import read_json
 from ferlab.instantiate import conf_folder
 from ferlab.reporting.tables import format_accuracy
-from ferlab.stages.known import check_known
+from ferlab.running.known import check_known
 
 PROJECT = Path(__file__).parents[1]
 README = (PROJECT / "README.md").read_text()

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from ferlab.stages.entry import run_stage
+from ferlab.running.entry import run_stage
 from ferlab.stages.train import train
 
 

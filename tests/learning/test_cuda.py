@@ -9,7 +9,7 @@ from ferlab.augment.crops import TEST_TIME
 from ferlab.instantiate import conf_folder
 from ferlab.learning.averaging import AveragedWeights
 from ferlab.learning.normalisation import measure_batch_norm
-from ferlab.stages.compose import make_classifier, make_data
+from ferlab.running.compose import make_classifier, make_data
 
 ALONE = SimpleNamespace(
     strategy=SimpleNamespace(root_device=CUDA),

@@ -13,7 +13,7 @@ from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.losses import CrossEntropy
 from ferlab.networks.build import build_network
 from ferlab.networks.files import load_network
-from ferlab.stages.compose import make_data
+from ferlab.running.compose import make_data
 
 
 def history(folder):

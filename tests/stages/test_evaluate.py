@@ -14,8 +14,8 @@ from interruptions import at_first_prediction
 
 from ferlab.cli import main
 from ferlab.networks.files import load_network, save_network
+from ferlab.running.predict import predict
 from ferlab.runs import RunFolder
-from ferlab.stages.predict import predict
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from ferlab.classical.fit import load_pipeline
 from ferlab.cli import main
 from ferlab.instantiate import conf_folder, plain
 from ferlab.networks.files import load_network, save_network
-from ferlab.stages import fits
+from ferlab.running import fits
 from ferlab.stages.extract_and_fit import folder_names
 
 RUN = Path("outputs/train/tiny")

@@ -17,9 +17,9 @@ from ferlab.instantiate import plain
 from ferlab.reporting import comparison, comparison_page, page
 from ferlab.reporting.entries import COLUMNS, HIGHER_IS_BETTER, choose, ordered, over_seeds
 from ferlab.reporting.mcnemar import PairTest, compare_judged, read_predictions
+from ferlab.running.entry import run_stage
+from ferlab.running.named import searched_folders
 from ferlab.runs import RunFolder
-from ferlab.stages.entry import run_stage
-from ferlab.stages.named import searched_folders
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from ferlab.networks.specs import NetworkSpec, parse_model
 from ferlab.networks.summary import summarise
 from ferlab.reporting.aligned import FORMATS
 from ferlab.reporting.layers import Layer, format_network, format_side_by_side
+from ferlab.running.entry import run_stage
 from ferlab.runs import RunFolder
-from ferlab.stages.entry import run_stage
 
 log = logging.getLogger(__name__)
 

@@ -17,17 +17,17 @@ from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.trainer import describe_device, make_trainer
 from ferlab.networks.files import DESCRIPTION, load_network, read_description
 from ferlab.reporting import results
-from ferlab.runs import RunFolder
-from ferlab.stages.entry import run_stage
-from ferlab.stages.named import judged_networks, named_runs
-from ferlab.stages.predict import predict
-from ferlab.stages.recorded import (
+from ferlab.running.entry import run_stage
+from ferlab.running.named import judged_networks, named_runs
+from ferlab.running.predict import predict
+from ferlab.running.recorded import (
     check_same_data,
     data_title,
     join_digests,
     recorded_data,
     recorded_value,
 )
+from ferlab.runs import RunFolder
 
 log = logging.getLogger(__name__)
 

@@ -22,10 +22,10 @@ from ferlab.emotions import EMOTIONS
 from ferlab.files import write_json
 from ferlab.instantiate import plain
 from ferlab.reporting import exploration, faces, figures, page
+from ferlab.running.compose import make_data
+from ferlab.running.entry import run_stage
+from ferlab.running.recorded import check_same_data
 from ferlab.runs import RunFolder
-from ferlab.stages.compose import make_data
-from ferlab.stages.entry import run_stage
-from ferlab.stages.recorded import check_same_data
 
 log = logging.getLogger(__name__)
 

@@ -16,12 +16,12 @@ from ferlab.finding import model_name
 from ferlab.instantiate import instantiate, plain
 from ferlab.learning.trainer import describe_device, make_trainer
 from ferlab.reporting.extractors import ALONE, extractors_to_csv, format_extractors
+from ferlab.running.entry import run_stage
+from ferlab.running.fits import Fits
+from ferlab.running.named import judged_networks, named_runs
+from ferlab.running.recorded import check_same_data, join_digests
+from ferlab.running.sweep import folder_name
 from ferlab.runs import RunFolder, flatten
-from ferlab.stages.entry import run_stage
-from ferlab.stages.fits import Fits
-from ferlab.stages.named import judged_networks, named_runs
-from ferlab.stages.recorded import check_same_data, join_digests
-from ferlab.stages.sweep import folder_name
 
 log = logging.getLogger(__name__)
 
@@ -168,7 +168,3 @@ def _names(runs: Sequence[RunFolder]) -> list[str]:
     """Return the names of the runs' models; their folders where two have the same."""
     names = [model_name(run) for run in runs]
     return names if len(set(names)) == len(names) else [os.path.relpath(run.path) for run in runs]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ferlab.checks import FerlabError, Interrupted, check_integer
 from ferlab.data.datamodule import FaceDataModule
+from ferlab.distillation.distil import Teachers
 from ferlab.emotions import EMOTIONS
 from ferlab.files import write_json
 from ferlab.finding import find_begun
@@ -28,15 +29,14 @@ from ferlab.learning.tensorboard import Pictures, RunTensorBoard
 from ferlab.learning.trainer import describe_device
 from ferlab.networks.files import save_network
 from ferlab.reporting import figures, results
+from ferlab.running.compose import make_classifier, make_configured_trainer, make_data
+from ferlab.running.entry import run_stage
+from ferlab.running.known import local_values
+from ferlab.running.predict import predict
+from ferlab.running.recorded import check_same_data
+from ferlab.running.split import validates
+from ferlab.running.sweep import own_values
 from ferlab.runs import RunFolder, flatten, settles_result
-from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data
-from ferlab.stages.distil import Teachers
-from ferlab.stages.entry import run_stage
-from ferlab.stages.known import local_values
-from ferlab.stages.predict import predict
-from ferlab.stages.recorded import check_same_data
-from ferlab.stages.split import validates
-from ferlab.stages.sweep import own_values
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def train(config: DictConfig, folder: RunFolder) -> float | None:
 
     # What is wrong in the configuration is met here, before any image is read.
     classifier = make_classifier(config)
-    teachers = Teachers(config, folder)
+    teachers = Teachers(values, folder)
     data = make_data(config, classifier.network.input_size)
     history, best = History(folder.history), BestWeights(config.monitor)
     divergence = Divergence(folder.last_checkpoint)
@@ -133,7 +133,7 @@ def train(config: DictConfig, folder: RunFolder) -> float | None:
     # Where the best weights lie, the training had ended; what comes after it had not.
     has_ended = folder.best_checkpoint.exists() and best.read(folder.best_checkpoint, classifier)
     if not (has_ended and history.read(trainer)):
-        teachers.label(data, config)
+        teachers.label(data, values)
         classifier.loss.balance(data.epoch_class_counts())
         checkpoints.fit(trainer, classifier, data)
     best.restore(classifier)

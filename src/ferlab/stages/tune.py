@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial
 
 from ferlab.checks import FerlabError, check_integer
 from ferlab.data.store import ImageStore
+from ferlab.distillation.distil import Teachers
 from ferlab.files import write_json, write_text
 from ferlab.instantiate import plain
 from ferlab.learning.callbacks import Divergence
@@ -25,16 +26,15 @@ from ferlab.learning.metrics import MONITORS
 from ferlab.learning.trainer import describe_device
 from ferlab.reporting.search_page import write_search_page
 from ferlab.reporting.trials import Trials, best_epoch, describe_trial
+from ferlab.running.compose import make_classifier, make_configured_trainer, make_data
+from ferlab.running.entry import explained, run_stage
+from ferlab.running.recipe import training_commands, write_recipe
+from ferlab.running.recorded import check_same_data
+from ferlab.running.split import validates
 from ferlab.runs import RunFolder, digest, flatten
 from ferlab.search.epochs import EpochReport, StopOnSignal
 from ferlab.search.space import parse_space
 from ferlab.search.study import Search, make_pruner, n_begun
-from ferlab.stages.compose import make_classifier, make_configured_trainer, make_data
-from ferlab.stages.distil import Teachers
-from ferlab.stages.entry import explained, run_stage
-from ferlab.stages.recipe import training_commands, write_recipe
-from ferlab.stages.recorded import check_same_data
-from ferlab.stages.split import validates
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def tune(config: DictConfig, folder: RunFolder) -> float:
         config.tune.pruner, config.tune.startup, config.tune.warmup, config.trainer.max_epochs
     )
     classifier = make_classifier(config)
-    teachers = Teachers(config, folder)
+    teachers = Teachers(values, folder)
     data = make_data(config, classifier.network.input_size)
     trainer = make_configured_trainer(config, classifier.network, folder.path, [], [])
     log.info("device  %s, precision %s", describe_device(trainer), trainer.precision)
@@ -139,7 +139,7 @@ class _Objective:
             config, classifier.network, self._folder.path, [Divergence()], [report, self._stop]
         )
         classifier.loss.balance(data.epoch_class_counts())
-        self._teachers.label(data, config)
+        self._teachers.label(data, plain(config))
         trainer.fit(classifier, datamodule=data)
         return report.best
 

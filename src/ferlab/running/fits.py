@@ -18,8 +18,8 @@ from ferlab.finding import model_folder
 from ferlab.instantiate import plain
 from ferlab.networks.files import load_network
 from ferlab.reporting import results
+from ferlab.running.recorded import data_title, recorded_data
 from ferlab.runs import RunFolder
-from ferlab.stages.recorded import data_title, recorded_data
 
 log = logging.getLogger(__name__)
 

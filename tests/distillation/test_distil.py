@@ -21,16 +21,17 @@ from ferlab.cli import main
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.data.splits import assign_folds
 from ferlab.data.store import SPLITS, ImageStore
+from ferlab.distillation.distil import Teachers
+from ferlab.distillation.labels import load_labels
+from ferlab.distillation.teachers import find_teachers
 from ferlab.emotions import EMOTIONS
 from ferlab.files import read_json, write_json
+from ferlab.instantiate import plain
 from ferlab.learning.tensors import write_tensors
 from ferlab.networks.files import load_network, save_network
+from ferlab.running.compose import make_data
+from ferlab.running.split import shipped_split_settings
 from ferlab.runs import RunFolder
-from ferlab.stages.compose import make_data
-from ferlab.stages.distil import Teachers
-from ferlab.stages.labels import load_labels
-from ferlab.stages.split import shipped_split_settings
-from ferlab.stages.teachers import find_teachers
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 HAPPY = EMOTIONS.index("happy")
@@ -94,9 +95,8 @@ def test_a_soft_label_is_the_mean_of_what_the_teachers_say_of_its_image(happy, t
     save_network(network, Path("views"), test_time="flip")
     recorded = yaml.safe_load((teacher / "config.yaml").read_text())
     recorded["distillation"] = {"teachers": ["views", str(happy)], "share": 0.6}
-    config = OmegaConf.create(recorded)
-    data = make_data(config)
-    Teachers(config, RunFolder(Path("run"))).label(data, config)
+    data = make_data(OmegaConf.create(recorded))
+    Teachers(recorded, RunFolder(Path("run"))).label(data, recorded)
 
     rows = data.rows("train")
     images = torch.from_numpy(data.store.images[rows]).float() / 255
@@ -186,11 +186,10 @@ def labelled(*teachers):
     recorded = yaml.safe_load(Path("fold0/config.yaml").read_text())
     recorded["data"]["folds"] = None
     recorded["distillation"] = {"teachers": list(teachers), "share": 1}
-    config = OmegaConf.create(recorded)
-    data = make_data(config)
-    named_ones = Teachers(config, RunFolder(Path("run")))
+    data = make_data(OmegaConf.create(recorded))
+    named_ones = Teachers(recorded, RunFolder(Path("run")))
     named_ones.check_data(data)
-    named_ones.label(data, config)
+    named_ones.label(data, recorded)
     return data, data.soft_labels
 
 
@@ -431,7 +430,7 @@ def test_labels_fit_the_same_training_images_beside_any_test_images(labels):
     without_private = ImageStore.from_arrays(*(column[kept] for column in columns))
     data = make_data(config, store=without_private)
     assert without_private.digest != store.digest
-    Teachers(config, RunFolder(Path("run"))).check_data(data)
+    Teachers(plain(config), RunFolder(Path("run"))).check_data(data)
 
 
 DAMAGED_LABELS = {

@@ -10,8 +10,8 @@ from conftest import TINY
 from omegaconf import DictConfig
 
 from ferlab.instantiate import conf_folder, plain
-from ferlab.stages.compose import make_classifier, make_data
-from ferlab.stages.recorded import recorded_data
+from ferlab.running.compose import make_classifier, make_data
+from ferlab.running.recorded import recorded_data
 
 
 def composed(*overrides: str, stage: str = "train") -> DictConfig:

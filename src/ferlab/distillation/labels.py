@@ -13,7 +13,7 @@ from torch import Tensor
 from ferlab.checks import FerlabError
 from ferlab.emotions import EMOTIONS
 from ferlab.files import digest_file, replacing
-from ferlab.stages.split import shipped_split_settings
+from ferlab.running.split import shipped_split_settings
 
 LABELS = "labels.safetensors"
 

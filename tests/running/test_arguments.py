@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from interruptions import at_batch
 
 from ferlab.cli import main
-from ferlab.stages.arguments import start_of_command, with_place, with_quoted_places
+from ferlab.running.arguments import start_of_command, with_place, with_quoted_places
 
 
 @pytest.mark.parametrize(

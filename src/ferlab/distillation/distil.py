@@ -2,22 +2,21 @@
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from omegaconf import DictConfig
 from torch import Tensor
 
 from ferlab.checks import FerlabError, check_keys, check_number, counted
 from ferlab.data.datamodule import FaceDataModule
+from ferlab.distillation.soften import choose_teachers, mean_of_chosen, soften
+from ferlab.distillation.teachers import find_teachers
 from ferlab.emotions import EMOTIONS
-from ferlab.instantiate import plain
-from ferlab.learning.distillation import choose_teachers, mean_of_chosen, soften
 from ferlab.learning.tensors import read_tensors, write_tensors
 from ferlab.learning.trainer import make_trainer
 from ferlab.runs import RunFolder
-from ferlab.stages.teachers import find_teachers
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +25,7 @@ class Teachers:
     """The networks and labels that `distillation.teachers` names; none where it names none.
 
     Args:
-        config: train's.
+        values: train's configuration, plain.
         folder: of the run, or the search, that learns from them.
 
     Raises:
@@ -34,11 +33,10 @@ class Teachers:
             validate here.
     """
 
-    def __init__(self, config: DictConfig, folder: RunFolder) -> None:
-        values = plain(config)
+    def __init__(self, values: Mapping[str, Any], folder: RunFolder) -> None:
         named = _parse(values.get("distillation"))
         self._members = [member for name in named for member in find_teachers(name, values)]
-        self._config = config
+        self._trainer = values["trainer"]
         self._folder = folder
         self._rows: NDArray[np.int64] | None = None
         self._probabilities = torch.empty(0)  # the mean of theirs for these rows
@@ -54,21 +52,22 @@ class Teachers:
         for member in self._members:
             member.check_data(data)
 
-    def label(self, data: FaceDataModule, config: DictConfig) -> None:
+    def label(self, data: FaceDataModule, values: Mapping[str, Any]) -> None:
         """Give the train images soft labels; where there is no teacher they keep their own.
 
         The teachers predict once: the folder keeps their probabilities.
 
         Args:
             data: gets them.
-            config: says what share of each label is the mean of the teachers' probabilities.
+            values: a configuration; says what share of each label is the mean of the teachers'
+                probabilities.
 
         Raises:
             FerlabError: the share is out of range.
         """
         if not self._members:
             return
-        share = _check_share(config.distillation.share)
+        share = _check_share(values["distillation"]["share"])
         rows = data.rows("train")
         if self._rows is None or not np.array_equal(self._rows, rows):
             self._probabilities = self._recall(data, rows)
@@ -88,9 +87,7 @@ class Teachers:
         """
         trainer = make_trainer(
             self._folder.path,
-            accelerator=self._config.trainer.accelerator,
-            precision=self._config.trainer.precision,
-            progress_bar=self._config.trainer.progress_bar,
+            **{key: self._trainer[key] for key in ("accelerator", "precision", "progress_bar")},
         )
         seen = torch.stack([torch.from_numpy(member.seen(data)) for member in self._members])
         chosen = choose_teachers(seen)

@@ -31,17 +31,17 @@ from ferlab.files import write_text
 from ferlab.instantiate import conf_folder
 from ferlab.learning.memory import is_out_of_memory
 from ferlab.learning.processes import from_first, is_distributed
-from ferlab.runs import RunFolder
-from ferlab.stages.arguments import (
+from ferlab.running.arguments import (
     check_arguments,
     is_sweep,
     start_of_command,
     with_place,
     with_quoted_places,
 )
-from ferlab.stages.console import show_log_on_console
-from ferlab.stages.known import check_known, unknown_key
-from ferlab.stages.sweep import REMEDY, conclude, plan
+from ferlab.running.console import show_log_on_console
+from ferlab.running.known import check_known, unknown_key
+from ferlab.running.sweep import REMEDY, conclude, plan
+from ferlab.runs import RunFolder
 
 MISTAKES = (FerlabError, HydraException, OmegaConfBaseException, OSError)
 """What is told in one line, without a traceback."""

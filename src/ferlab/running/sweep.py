@@ -19,10 +19,10 @@ from ferlab.files import write_text
 from ferlab.history import read_history, total_seconds
 from ferlab.instantiate import conf_folder, plain
 from ferlab.reporting.jobs import FINISHED, JobRow, describe_jobs, jobs_to_csv
+from ferlab.running.arguments import SWEEP_FLAGS, without_config_dir
+from ferlab.running.known import check_known
+from ferlab.running.named import judged_networks, named_runs
 from ferlab.runs import RunFolder, digest, flatten, settles_result
-from ferlab.stages.arguments import SWEEP_FLAGS, without_config_dir
-from ferlab.stages.known import check_known
-from ferlab.stages.named import judged_networks, named_runs
 
 OmegaConf.register_new_resolver("ferlab.folder", lambda text: folder_name(text), replace=True)
 
@@ -213,7 +213,7 @@ def _check_told(job: Job, config: DictConfig) -> None:
         job.folder.check_configuration(job.config)
     except FerlabError:
         return  # the job says so itself
-    from ferlab.stages.recorded import check_same_data  # imports Lightning, which takes seconds
+    from ferlab.running.recorded import check_same_data  # imports Lightning, which takes seconds
 
     runs = named_runs(config) if "run" in config else []
     if runs:

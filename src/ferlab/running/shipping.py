@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ferlab.checks import FerlabError
+from ferlab.running.recorded import recorded_value
 from ferlab.runs import RunFolder, settles_result
-from ferlab.stages.recorded import recorded_value
 
 
 def check_shippable(run: RunFolder) -> None:

@@ -18,9 +18,9 @@ from ferlab.checks import FerlabError
 from ferlab.cli import main
 from ferlab.files import read_yaml
 from ferlab.instantiate import conf_folder
+from ferlab.running import sweep
+from ferlab.running.sweep import folder_name, plan
 from ferlab.runs import RunFolder
-from ferlab.stages import sweep
-from ferlab.stages.sweep import folder_name, plan
 
 SEEDS = ["-m", "seed=0,1", "trainer.max_epochs=2"]
 
@@ -352,7 +352,7 @@ def test_jobs_run_side_by_side_under_joblib():
 RESIDENT = """
 import sys
 from ferlab.cli import main
-from ferlab.stages import entry
+from ferlab.running import entry
 
 def measured(*arguments, run=entry._run_in_sweep):
     run(*arguments)

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ferlab.learning.distillation import choose_teachers, mean_of_chosen, soften
+from ferlab.distillation.soften import choose_teachers, mean_of_chosen, soften
 
 LABELS = torch.tensor([0, 3, 6, 3])
 PROBABILITIES = torch.rand(4, 7, generator=torch.Generator().manual_seed(0)).softmax(dim=1)

@@ -12,9 +12,9 @@ from ferlab.checks import FerlabError, check_boolean
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.data.sources import fer2013, find_local
 from ferlab.instantiate import check_recorded, instantiate
+from ferlab.running.compose import make_augmentation, make_data
+from ferlab.running.split import split_arguments
 from ferlab.runs import RunFolder
-from ferlab.stages.compose import make_augmentation, make_data
-from ferlab.stages.split import split_arguments
 
 
 def recorded_data(

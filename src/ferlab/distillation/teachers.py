@@ -14,19 +14,19 @@ from torch import Tensor
 
 from ferlab.checks import FerlabError
 from ferlab.data.datamodule import FaceDataModule
+from ferlab.distillation.labels import LABELS, Labels, load_labels
 from ferlab.finding import find_runs, model_folder
 from ferlab.instantiate import conf_folder
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.networks.files import DESCRIPTION, digest_weights, load_network, read_description
-from ferlab.runs import RunFolder
-from ferlab.stages.labels import LABELS, Labels, load_labels
-from ferlab.stages.predict import predict
-from ferlab.stages.split import (
+from ferlab.running.predict import predict
+from ferlab.running.split import (
     shipped_split_settings,
     split_arguments,
     split_settings,
     validates,
 )
+from ferlab.runs import RunFolder
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from ferlab.learning.schedules import Plateau
 from ferlab.learning.trainer import make_trainer
 from ferlab.networks.build import build_network
 from ferlab.networks.specs import IMAGE_SIZE, parse_model
-from ferlab.stages.split import split_arguments, validates
+from ferlab.running.split import split_arguments, validates
 
 
 def make_classifier(config: DictConfig) -> EmotionClassifier:
