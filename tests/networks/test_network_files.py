@@ -16,6 +16,7 @@ from ferlab.files import read_json
 from ferlab.networks.build import build_network
 from ferlab.networks.files import load_network, save_network
 from ferlab.networks.specs import parse_network
+from ferlab.reporting.tables import format_accuracy
 
 LAYERS = [
     {"conv": 4, "batch_norm": {"momentum": 0.1, "epsilon": 1e-5}, "pool": 2, "dropout": 0.5},
@@ -84,7 +85,8 @@ def test_shipped_weights_load_and_their_page_says_what_was_measured(folder):
     metrics, page = read_json(folder / "metrics.json"), (folder / "README.md").read_text()
     held_out = ["val"] if "val/accuracy" in metrics else []
     for split in ("test/public", "test/clean", *held_out):
-        assert f"{metrics[f'{split}/accuracy']:.4f}" in page
+        of_split = (metrics[f"{split}/{key}"] for key in ("accuracy", "images"))
+        assert f"| {format_accuracy(*of_split)} |" in page
     assert bool(held_out) != ("all of Training" in page)
 
 

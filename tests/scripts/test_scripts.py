@@ -210,7 +210,7 @@ def test_of_all_training_images_it_is_said(trained):
     assert ship("outputs/all", "all").returncode == 0
     page = Path("weights/all/README.md").read_text()
     assert "Trained on all of Training alone by" in page
-    assert "in 3 epochs, of which the last is kept" in page
+    assert "in 3 epochs, of which the last one is kept" in page
     assert "validation" not in page
 
 
