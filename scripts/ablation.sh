@@ -3,7 +3,7 @@
 # ingredient of experiment=best is worth. The table is "Over seeds" of outputs/ablation/compare/index.html.
 #
 #     scripts/ablation.sh              FER-2013; for a CUDA device: days on a CPU
-#     OUT=outputs/ablation-small scripts/ablation.sh model=small trainer.max_epochs=30    hours on a CPU
+#     OUT=outputs/ablation-small scripts/ablation.sh model=small trainer.max_epochs=20    hours on a CPU
 #     QUICK=1 scripts/ablation.sh      drawn faces, minutes: shows that it works, no more
 #
 # What stands behind its name holds for all of them. LABELS names the cross-fitted teachers of one.

@@ -205,8 +205,8 @@ class RunFolder:
 
     def _note_other_code(self) -> None:
         """Add to `environment.json`, as `resumed`, what a run goes on with and did not have yet."""
-        recorded = self.recorded_environment()
-        now = {key: describe_environment()[key] for key in ("commit", "python", "packages")}
+        recorded, environment = self.recorded_environment(), describe_environment()
+        now = {key: environment[key] for key in ("commit", "python", "packages")}
         resumed = list(recorded.get("resumed", ()))
         before = [{key: one.get(key) for key in now} for one in (recorded, *resumed)]
         if now not in before:
