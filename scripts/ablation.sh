@@ -4,6 +4,7 @@
 #
 #     scripts/ablation.sh              FER-2013; for a CUDA device: days on a CPU
 #     OUT=outputs/ablation-small scripts/ablation.sh model=small trainer.max_epochs=20    hours on a CPU
+#     AT_ONCE=1 scripts/ablation.sh    all sweeps at the same time: for a large CUDA device
 #     QUICK=1 scripts/ablation.sh      drawn faces, minutes: shows that it works, no more
 #
 # What stands behind its name holds for all of them. LABELS names the cross-fitted teachers of one.
@@ -21,10 +22,18 @@ if [ -n "${QUICK:-}" ]; then
     labels=${LABELS:-weights/F}  # weights/labels knows no drawn face
 fi
 
+running=()
 train() { # the sweep's name, then what it changes
-    "$python" -m ferlab train -m experiment=best "${@:2}" "${overrides[@]}" seed="$seeds" \
-        hydra.sweep.dir="$out/$1"
+    local command=("$python" -m ferlab train -m experiment=best "${@:2}" "${overrides[@]}"
+        seed="$seeds" hydra.sweep.dir="$out/$1")
+    if [ -z "${AT_ONCE:-}" ]; then
+        "${command[@]}"
+    else
+        "${command[@]}" > >(while IFS= read -r line; do echo "$1: $line"; done) 2>&1 &
+        running+=("$!")
+    fi
 }
+[ -z "${AT_ONCE:-}" ] || trap 'kill -TERM "${running[@]}"; wait; exit 130' INT TERM
 
 train best
 train without-teachers distillation.teachers=[] loss.label_smoothing=0.1
@@ -42,4 +51,5 @@ train with-half-of-the-teachers distillation.share=0.35
 train with-cross-fitted-teachers distillation.teachers="[$labels]"
 train without-precise-batch-norm callbacks.precise_batch_norm=null
 
+for job in "${running[@]}"; do wait "$job"; done
 "$python" -m ferlab compare runs="[$out]" hydra.run.dir="$out/compare"

@@ -31,7 +31,7 @@ def test_dropout_follows_from_seed_epoch_and_batch(monkeypatch):
         module = EmotionClassifier(build_network(parse_network(["flatten"])), seed=seed)
         monkeypatch.setattr(EmotionClassifier, "current_epoch", epoch)
         monkeypatch.setattr(EmotionClassifier, "global_rank", 0)
-        module.on_train_batch_start(None, batch)
+        module.seed_dropout(batch)
         return torch.rand(1).item()
 
     places = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]

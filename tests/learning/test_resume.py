@@ -215,15 +215,19 @@ def test_tensorboard_shows_each_epoch_of_a_resumed_training_once(train, undistur
 
 
 AVERAGED = ["callbacks=ema", "scheduler=one_cycle", "augment.mixup=0.4", "loss=focal"]
+SHARPNESS_AWARE = ["optimizer=sam", "scheduler=one_cycle"]
 
 
 @pytest.mark.parametrize("place", [(0, 3), (2, 4)])
-def test_averaged_weights_and_schedules_by_batch_go_on_too(train, monkeypatch, place):
-    """What the runs above do not have: averages, a schedule by batch, mixup, another loss."""
-    assert train(*AVERAGED, "hydra.run.dir=whole")[0] == 0
+@pytest.mark.parametrize("recipe", [AVERAGED, SHARPNESS_AWARE])
+def test_averaged_weights_schedules_by_batch_and_two_gradients_go_on_too(
+    train, monkeypatch, recipe, place
+):
+    """What the runs above do not have, mixup and another loss among it."""
+    assert train(*recipe, "hydra.run.dir=whole")[0] == 0
     at_batch(monkeypatch, *place, lambda: signal.raise_signal(signal.SIGTERM))
-    assert train(*AVERAGED, "hydra.run.dir=stopped")[0] == 130
-    status, _, err = train(*AVERAGED, "hydra.run.dir=stopped")
+    assert train(*recipe, "hydra.run.dir=stopped")[0] == 130
+    status, _, err = train(*recipe, "hydra.run.dir=stopped")
     assert status == 0, err
     Outcome(Path("stopped")).assert_equal(Outcome(Path("whole")))
 

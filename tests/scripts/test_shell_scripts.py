@@ -67,6 +67,33 @@ def test_the_report_is_rebuilt_also_after_it_was_stopped(tmp_path):
     assert len(list((tmp_path / "report/models").glob("*/metrics.json"))) == 12
 
 
+@pytest.mark.parametrize("failing", ["", "without-crops"])
+def test_an_ablation_is_the_same_sweeps_one_by_one_or_at_once(tmp_path, failing):
+    python = tmp_path / "python"  # stands in for the trainings, and notes what it is told
+    python.write_text(
+        "#!/bin/sh\n"
+        f'echo "$*" >> {tmp_path}/told\n'
+        f'case "$*" in *"/{failing or "none"}") exit 3;; esac\n'
+    )
+    python.chmod(0o755)
+    told = {}
+    for at_once in ("", "1"):
+        environment = {"PATH": os.environ["PATH"], "PYTHON": str(python), "AT_ONCE": at_once}
+        script = ["bash", ROOT / "scripts/ablation.sh", "model=small"]
+        assert subprocess.run(script, env=environment, check=False).returncode == 3 * bool(failing)
+        told[at_once] = (tmp_path / "told").read_text().splitlines()
+        (tmp_path / "told").unlink()
+    *trainings, last = told["1"]
+    compared = "-m ferlab compare runs=[outputs/ablation] hydra.run.dir=outputs/ablation/compare"
+    assert (last == compared) == (not failing)
+    if failing:
+        assert compared not in told[""]
+    else:
+        assert len(trainings) == 13
+        assert told[""][-1] == compared
+        assert sorted(trainings) == sorted(told[""][:-1])
+
+
 @pytest.mark.slow
 def test_the_literatures_networks_are_compared_with_the_best_and_its_variants(tmp_path):
     running = start("literature.sh", tmp_path)

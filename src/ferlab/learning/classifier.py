@@ -17,6 +17,7 @@ from ferlab.data.batches import Batch
 from ferlab.learning.losses import CrossEntropy, Loss
 from ferlab.learning.metrics import MONITORS, EpochMetrics
 from ferlab.learning.schedules import Schedule
+from ferlab.learning.sharpness import SAM
 from ferlab.networks.build import LayeredNetwork
 from ferlab.randomness import mix_seed
 
@@ -66,6 +67,7 @@ class EmotionClassifier(L.LightningModule):
         self.schedule = schedule
         self._scheduler: LRScheduler | None = None
         self._resumed: dict[str, Any] | None = None  # the scheduler's state in a checkpoint
+        self._counted = False  # whether the batch is among the training's metrics
         # Built at once: a wrong value is met before any image is read.
         values = optimizer.keywords if isinstance(optimizer, functools.partial) else {}
         if "lr" in values:
@@ -112,6 +114,11 @@ class EmotionClassifier(L.LightningModule):
 
     def on_fit_start(self) -> None:  # the weights are on their device, a checkpoint is not yet read
         if self.trainer.precision == "16-mixed" and self._optimizer is not None:
+            if isinstance(self._optimizer, SAM):
+                raise FerlabError(
+                    "optimizer=sam needs two gradients a step, which fp16's scaler does not let it "
+                    "compute; use trainer.precision=bf16-mixed or 32-true"
+                )
             _begin_at_rest(self._optimizer)
 
     def on_train_start(self) -> None:
@@ -122,6 +129,10 @@ class EmotionClassifier(L.LightningModule):
         self.train_metrics.reset()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        self._counted = False
+
+    def seed_dropout(self, batch_idx: int) -> None:
+        """Let the masks of dropout follow from the place of the batch."""
         seed = mix_seed(self.seed, self.current_epoch, batch_idx, 2, self.global_rank)
         if self.device.type == "cpu":
             # torch.manual_seed formats its stack for each kind of device that is not there.
@@ -130,10 +141,13 @@ class EmotionClassifier(L.LightningModule):
             torch.get_device_module(self.device).manual_seed(seed)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        self.seed_dropout(batch_idx)
         logits = self(batch.images)
         loss: Tensor = self.loss(logits, batch.labels)
-        labels = batch.labels if batch.labels.ndim == 1 else batch.labels.argmax(dim=1)
-        self.train_metrics.update(logits.detach(), labels, loss)
+        if not self._counted:  # an optimizer may come again, with other weights
+            labels = batch.labels if batch.labels.ndim == 1 else batch.labels.argmax(dim=1)
+            self.train_metrics.update(logits.detach(), labels, loss)
+            self._counted = True
         return loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
