@@ -1,5 +1,6 @@
 """Collects what runs, evaluations and fitted classifiers came to, out of their folders."""
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -133,14 +134,15 @@ def _scores(metrics: Mapping[str, float], predictions: Path) -> dict[str, Score]
             if counted is None:
                 counted = _counted(predictions)
             images = counted.get(key)
-        macro_f1 = metrics.get(f"{key}/macro_f1")
+        macro_f1, loss = (metrics.get(f"{key}/{name}") for name in ("macro_f1", "loss"))
         if (
             not 0 <= accuracy <= 1
             or not (images is None or 1 <= images < 1e9)
             or not (macro_f1 is None or 0 <= macro_f1 <= 1)
+            or not (loss is None or 0 <= loss < math.inf)
         ):
             raise FerlabError(f"metrics.json says of {key} what cannot be")
-        scores[split] = Score(accuracy, _whole(images), macro_f1)
+        scores[split] = Score(accuracy, _whole(images), macro_f1, loss)
     if not scores.keys() & {"val", "test"}:
         raise FerlabError("metrics.json has no accuracy that this version of ferlab knows")
     return scores

@@ -60,6 +60,26 @@ def test_runs_that_differ_in_their_seed_alone_have_mean_and_deviation():
     assert group.spread("test") is None
 
 
+def test_over_seeds_the_highest_mean_validation_stands_first():
+    def of(name, *accuracies):
+        return [
+            entry(f"{name}{seed}", val, seed=seed, settings={"recipe": name})
+            for seed, val in enumerate(accuracies)
+        ]
+
+    given = [*of("even", 0.6, 0.6), *of("none", None, None), *of("uneven", 0.9, 0.4)]
+    recipes = [group.entries[0].settings["recipe"] for group in over_seeds(given)]
+    assert recipes == ["uneven", "even", "none"]
+
+
+def test_the_lowest_validation_loss_stands_first_in_its_order():
+    given = [
+        entry(name, scores={"val": Score(0.5, loss=loss)})
+        for name, loss in (("a", 0.9), ("b", 0.8))
+    ]
+    assert folders(ordered(given, "val_loss")) == ["b", "a"]
+
+
 def test_what_is_not_known_stands_last_in_every_order():
     given = [entry("a", commit=""), entry("b", commit="1"), entry("c", commit="0")]
     assert folders(ordered(given, "commit")) == ["c", "b", "a"]

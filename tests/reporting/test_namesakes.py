@@ -8,14 +8,18 @@ from ferlab.reporting.entries import Score, over_seeds
 from ferlab.reporting.namesakes import with_details, with_marks
 
 
-def test_what_an_ablation_left_out_stands_first_in_its_details():
+def test_an_ablation_is_told_by_what_was_left_out_and_by_nothing_else():
     recipe = {f"{name}.on": True for name in ("crops", "erasing", "flips", "mixup", "smoothing")}
     entries = [entry("whole", settings=recipe)]
     entries += [entry(key, settings={**recipe, key: False}) for key in recipe]
     details = {one.folder: one.details for one in with_details(entries)}
-    assert details["smoothing.on"].startswith("smoothing.on=False, ")
-    assert details["mixup.on"].startswith("mixup.on=False, ")
-    assert "False" not in details["whole"]
+    assert details == {"whole": "", **{key: f"{key}=False" for key in recipe}}
+
+
+def test_of_two_namesakes_each_is_told_what_the_other_is_not():
+    given = [entry(name, settings={"trainer.max_epochs": name}) for name in "12"]
+    details = [one.details for one in with_details(given)]
+    assert details == ["trainer.max_epochs=1", "trainer.max_epochs=2"]
 
 
 def test_what_tells_namesakes_apart_is_said_also_within_one_class():

@@ -15,6 +15,7 @@ TITLES = {
     "model": "model",
     "optimizer": "optimizer",
     "val": "val %",
+    "val_loss": "val loss",
     "test": "test %",
     "judged_on": "test images",
     "clean": "clean %",
@@ -58,7 +59,7 @@ def shown(entry: Entry, column: str) -> tuple[str, str]:
     if column in SPLITS:
         return f"{100 * entry.scores[column].accuracy:.2f}", entry.interval(column)
     match column:
-        case "macro_f1":
+        case "macro_f1" | "val_loss":
             return f"{value:.3f}", ""
         case "parameters":
             return f"{value:,}", ""
@@ -135,7 +136,7 @@ def _no_formula(value: str | float | None) -> str | float | None:
     return f"'{value}" if isinstance(value, str) and value.startswith(tuple("=+-@")) else value
 
 
-SPREAD = ("val", "test", "public", "private", "clean", "macro_f1")
+SPREAD = ("val", "val_loss", "test", "public", "private", "clean", "macro_f1")
 """Columns of the table over seeds."""
 
 
@@ -196,7 +197,7 @@ def _plain(text: str, form: str) -> str:
 def _spread(spread: tuple[float, float] | None, column: str) -> str:
     if spread is None:
         return ""
-    scale, digits = (1, 3) if column == "macro_f1" else (100, 2)
+    scale, digits = (1, 3) if column in ("macro_f1", "val_loss") else (100, 2)
     return f"{scale * spread[0]:.{digits}f} ± {scale * spread[1]:.{digits}f}"
 
 

@@ -25,11 +25,13 @@ class Score:
         accuracy: in [0, 1].
         images: None where that is not known.
         macro_f1: in [0, 1]; None where it was not measured.
+        loss: cross-entropy, in nats, >= 0; None where it was not measured.
     """
 
     accuracy: float
     images: int | None = None
     macro_f1: float | None = None
+    loss: float | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Entry:
         path: the same, for the program.
         settings: leaves of the configuration by dotted key; of trained networks alone.
         mark: the beginning of the digest, where others of the same title have another.
-        details: what tells it from others of the same model, optimizer and augmentation.
+        details: what tells it from most others of the same model, optimizer and augmentation.
         parameters: in Keras' count, with the statistics of batch normalisation.
         macs: multiply-accumulates forward, for one view of one image.
         epochs: trained.
@@ -127,6 +129,8 @@ class Entry:
             return self.scores[column].accuracy if column in self.scores else None
         if column == "macro_f1":
             return self.scores["test"].macro_f1 if "test" in self.scores else None
+        if column == "val_loss":
+            return self.scores["val"].loss if "val" in self.scores else None
         found: str | float | None = getattr(self, column)
         return found
 
@@ -149,6 +153,7 @@ COLUMNS = (
     "seconds",
     *SPLITS,
     "macro_f1",
+    "val_loss",
     "data",
     "judged_on",
     "commit",
@@ -242,8 +247,9 @@ class OverSeeds:
 def over_seeds(entries: Iterable[Entry]) -> list[OverSeeds]:
     """Return the groups of at least two trained networks that differ in their seed alone.
 
-    Device, precision and number of processes are the same, too. In the order of their first member;
-    of runs with the same seed the one whose folder comes first counts, whatever the order.
+    Device, precision and number of processes are the same, too. The highest mean validation
+    accuracy comes first, groups without one last, in the order of their first member; of runs with
+    the same seed the one whose folder comes first counts, whatever the order.
     """
     groups: dict[object, dict[int | None, Entry]] = {}
     for entry in entries:
@@ -252,4 +258,5 @@ def over_seeds(entries: Iterable[Entry]) -> list[OverSeeds]:
             group = groups.setdefault((*common, *sorted(map(str, entry.settings.items()))), {})
             same_seed = group.setdefault(entry.seed, entry)
             group[entry.seed] = min(same_seed, entry, key=lambda one: one.folder)
-    return [OverSeeds(list(group.values())) for group in groups.values() if len(group) > 1]
+    several = [OverSeeds(list(group.values())) for group in groups.values() if len(group) > 1]
+    return sorted(several, key=lambda group: group.spread("val") or (-1.0,), reverse=True)

@@ -12,7 +12,8 @@ _MOST_DETAILS = 4
 def with_details(entries: Sequence[Entry]) -> list[Entry]:
     """Return the entries, those of trained networks with what tells them from their namesakes.
 
-    What few of these share comes first: of an ablation, what was left out.
+    What most of these share is not told, and what few share comes first: of an ablation, what was
+    left out.
     """
     namesakes = defaultdict(list)
     for entry in entries:
@@ -23,8 +24,10 @@ def with_details(entries: Sequence[Entry]) -> list[Entry]:
         telling = [key for key in sorted({*_all_keys(group)}) if _tells(key, group)]
         shared = {key: Counter(str(entry.settings.get(key)) for entry in group) for key in telling}
         for entry in group:
-            rarest = sorted(telling, key=lambda key: shared[key][str(entry.settings.get(key))])
-            told = list(dict.fromkeys(_told(entry, rarest, group)))
+            count = {key: shared[key][str(entry.settings.get(key))] for key in telling}
+            rarest = [key for key in telling if 2 * count[key] <= len(group)]
+            rarest.sort(key=lambda key: count[key])
+            told = list(dict.fromkeys(_told(entry, rarest, telling, group)))
             more = [f"{len(told) - _MOST_DETAILS} more"] if len(told) > _MOST_DETAILS else []
             details[entry.folder] = ", ".join(told[:_MOST_DETAILS] + more)
     return [replace(entry, details=details.get(entry.folder, entry.details)) for entry in entries]
@@ -60,8 +63,10 @@ def _tells(key: str, group: Sequence[Entry]) -> bool:
     return len(values) > 1
 
 
-def _told(entry: Entry, telling: Sequence[str], group: Sequence[Entry]) -> Iterator[str]:
-    """Yield the settings of these keys.
+def _told(
+    entry: Entry, keys: Sequence[str], telling: Sequence[str], group: Sequence[Entry]
+) -> Iterator[str]:
+    """Yield the settings of these keys, out of those that tell the group apart.
 
     Of an object whose class differs, the class, and what tells it from others of that class.
     """
@@ -70,7 +75,7 @@ def _told(entry: Entry, telling: Sequence[str], group: Sequence[Entry]) -> Itera
         for key in telling
         if key.endswith("._target_")
     }
-    for key in telling:
+    for key in keys:
         section = next((name for name in classes if f"{key}.".startswith(f"{name}.")), None)
         alike = group
         if section is not None:
