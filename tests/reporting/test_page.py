@@ -83,3 +83,11 @@ def test_only_a_page_with_a_sortable_table_has_a_script(tmp_path: Path) -> None:
     assert "<script" not in path.read_text()
     page.write_page(path, "t", page.sortable_table(["a"], [], [0], (0, False)))
     assert path.read_text().count("<script") == 1
+
+
+def test_a_dotted_key_may_end_a_line_in_a_column_of_words_and_is_the_same_text() -> None:
+    said = "augment.transforms.erasing=0, see metrics.json"
+    html = page.table(["details", "number"], [[said, "lr=0.1"]])
+    assert "augment.<wbr>transforms.<wbr>erasing=<wbr>0, see metrics.json" in html
+    assert ">lr=0.1<" in html
+    assert said in Reader(html).text

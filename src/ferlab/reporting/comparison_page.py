@@ -70,7 +70,7 @@ def seeds_section(groups: Sequence[OverSeeds]) -> str:
     return page.section(
         "Over seeds",
         page.paragraph("Runs that differ in their seed alone: mean ± sample standard deviation."),
-        page.table(header, rows, texts=(*range(4), len(header) - 1)),
+        page.wide(page.table(header, rows, texts=(*range(4), len(header) - 1))),
     )
 
 

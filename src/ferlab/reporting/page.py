@@ -1,6 +1,7 @@
 """One HTML page that needs nothing beside it: figures inside, readable on a phone and at night."""
 
 import base64
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -155,7 +156,9 @@ def table(
 
     def cells(row: Sequence[object], tag: str, what: str = "") -> str:
         return "".join(
-            f"<{tag}{what}{' class=text' if column in left else ''}>{escape(str(cell))}</{tag}>"
+            f"<{tag}{what} class=text>{_breakable(str(cell))}</{tag}>"
+            if column in left
+            else f"<{tag}{what}>{escape(str(cell))}</{tag}>"
             for column, cell in enumerate(row)
         )
 
@@ -165,6 +168,11 @@ def table(
     )
     head = cells(header, "th", " scope=col")
     return _scrolled(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+
+
+def _breakable(text: str) -> str:
+    """Return the text escaped; after each dot and the sign of `a.dotted.key=` a line may end."""
+    return re.sub(r"[\w.]+=", lambda key: f"{key[0].replace('.', '.<wbr>')}<wbr>", escape(text))
 
 
 def _scrolled(table: str) -> str:
