@@ -1,17 +1,12 @@
 """Sharpness-aware minimisation: its step, and what a training by it is."""
 
-from functools import partial
-from types import SimpleNamespace
+from pathlib import Path
 
 import pytest
 import torch
-from tests.learning.test_training import history
 
-from ferlab.checks import FerlabError
-from ferlab.learning.classifier import EmotionClassifier
+from ferlab.history import read_history
 from ferlab.learning.sharpness import SAM
-from ferlab.networks.build import build_network
-from ferlab.networks.specs import parse_network
 
 
 def test_a_step_is_taken_from_the_weights_by_the_gradient_uphill():
@@ -38,7 +33,10 @@ def test_where_the_neighbourhood_is_nothing_a_training_is_that_of_sgd(train):
     train("hydra.run.dir=sam", "optimizer=sam", "optimizer.radius=1e-30", *same)
     train("hydra.run.dir=wide", "optimizer=sam", "optimizer.radius=0.5", *same)
     sgd, sam, wide = (
-        [(row["train/loss"], row["train/accuracy"]) for row in history(folder)]
+        [
+            (row["train/loss"], row["train/accuracy"])
+            for row in read_history(Path(folder, "history.csv"))
+        ]
         for folder in ("sgd", "sam", "wide")
     )
     assert sam == sgd
@@ -53,9 +51,8 @@ def test_a_neighbourhood_without_extent_is_one_line(train, radius):
     assert err.count("\n") == 1
 
 
-def test_fp16_is_refused():
-    sam = partial(SAM, lr=0.1, radius=0.05)
-    module = EmotionClassifier(build_network(parse_network(["flatten"])), sam)
-    module.trainer = SimpleNamespace(precision="16-mixed")
-    with pytest.raises(FerlabError, match="use trainer.precision=bf16-mixed or 32-true"):
-        module.on_fit_start()
+def test_fp16_is_refused_before_anything_is_read(train):
+    status, _, err = train("optimizer=sam", "trainer.precision=16-mixed")
+    assert status == 1
+    assert "use trainer.precision=bf16-mixed or 32-true" in err
+    assert err.count("\n") == 1

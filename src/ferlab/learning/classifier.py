@@ -17,7 +17,6 @@ from ferlab.data.batches import Batch
 from ferlab.learning.losses import CrossEntropy, Loss
 from ferlab.learning.metrics import MONITORS, EpochMetrics
 from ferlab.learning.schedules import Schedule
-from ferlab.learning.sharpness import SAM
 from ferlab.networks.build import LayeredNetwork
 from ferlab.randomness import mix_seed
 
@@ -114,11 +113,6 @@ class EmotionClassifier(L.LightningModule):
 
     def on_fit_start(self) -> None:  # the weights are on their device, a checkpoint is not yet read
         if self.trainer.precision == "16-mixed" and self._optimizer is not None:
-            if isinstance(self._optimizer, SAM):
-                raise FerlabError(
-                    "optimizer=sam needs two gradients a step, which fp16's scaler does not let it "
-                    "compute; use trainer.precision=bf16-mixed or 32-true"
-                )
             _begin_at_rest(self._optimizer)
 
     def on_train_start(self) -> None:

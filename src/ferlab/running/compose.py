@@ -104,14 +104,16 @@ def make_configured_trainer(
         last: called after them.
 
     Raises:
-        FerlabError: as of `make_trainer`, or gradients cannot be clipped, or there is no validation
-            to stop by, or the network has not what a callback acts on.
+        FerlabError: as of `make_trainer`, or gradients cannot be clipped or computed twice, or
+            there is no validation to stop by, or the network has not what a callback acts on.
     """
-    if (
-        config.trainer.precision == "16-mixed"
-        and config.trainer.gradient_clip is not None
-        and config.optimizer.get("fused")
-    ):
+    in_fp16 = config.trainer.precision == "16-mixed"
+    if in_fp16 and "radius" in config.optimizer:
+        raise FerlabError(
+            "optimizer=sam computes two gradients a step, which the scaling of fp16 does not know; "
+            "use trainer.precision=bf16-mixed or 32-true"
+        )
+    if in_fp16 and config.trainer.gradient_clip is not None and config.optimizer.get("fused"):
         raise FerlabError(
             "trainer.gradient_clip with trainer.precision=16-mixed needs optimizer.fused=false; "
             "add that, or use bf16-mixed"
