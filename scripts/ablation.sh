@@ -29,8 +29,10 @@ train() { # the sweep's name, then what it changes
     if [ -z "${AT_ONCE:-}" ]; then
         "${command[@]}"
     else
+        set -m  # in a group of its own: Ctrl-C reaches it by the trap, once
         "${command[@]}" > >(while IFS= read -r line; do echo "$1: $line"; done) 2>&1 &
         running+=("$!")
+        set +m
     fi
 }
 [ -z "${AT_ONCE:-}" ] || trap 'kill -TERM "${running[@]}"; wait; exit 130' INT TERM
@@ -51,5 +53,8 @@ train with-half-of-the-teachers distillation.share=0.35
 train with-cross-fitted-teachers distillation.teachers="[$labels]"
 train without-precise-batch-norm callbacks.precise_batch_norm=null
 
-for job in "${running[@]}"; do wait "$job"; done
+status=0
+for job in "${running[@]}"; do wait "$job" || status=$?; done
+trap - INT TERM
+[ "$status" = 0 ] || exit "$status"
 "$python" -m ferlab compare runs="[$out]" hydra.run.dir="$out/compare"

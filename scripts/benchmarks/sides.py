@@ -17,6 +17,7 @@ from benchmarks.usual import PREFETCHED, usual_batches, write_as_usual, write_im
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.compilation import COMPILED
 from ferlab.learning.memory import keep_freed_memory
+from ferlab.learning.sharpness import SAM
 from ferlab.networks.build import build_network
 from ferlab.networks.summary import summarise
 
@@ -33,6 +34,10 @@ class Bare:
             raise SystemExit("stack: the bare loop knows no fp16; take another trainer.precision")
         if trainer.datamodule.augmentation.mixup or trainer.datamodule.soft_labels is not None:
             raise SystemExit("stack: the bare loop knows no mixup and no teachers; leave them out")
+        if isinstance(module.optimizers().optimizer, SAM):
+            raise SystemExit(
+                "stack: the bare loop takes one gradient a step; leave out optimizer=sam"
+            )
         self._steps = _bare_steps(trainer, module)
         self._device = module.device
 

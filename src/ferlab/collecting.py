@@ -134,7 +134,8 @@ def _scores(metrics: Mapping[str, float], predictions: Path) -> dict[str, Score]
             if counted is None:
                 counted = _counted(predictions)
             images = counted.get(key)
-        macro_f1, loss = (metrics.get(f"{key}/{name}") for name in ("macro_f1", "loss"))
+        macro_f1 = metrics.get(f"{key}/macro_f1")
+        loss = None if split == "train" else metrics.get(f"{key}/loss")  # there, the objective
         if (
             not 0 <= accuracy <= 1
             or not (images is None or 1 <= images < 1e9)

@@ -28,9 +28,14 @@ def test_what_tells_namesakes_apart_is_said_also_within_one_class():
 
     focal = {"_target_": "x.FocalLoss"}
     given = [of("a", **focal, gamma=1), of("b", **focal, gamma=2), of("c", _target_="x.Cross")]
+    given += [of("d", _target_="x.Cross")]
     details = {one.folder: one.details for one in with_details(given)}
     assert set(details["a"].split(", ")) == {"loss=FocalLoss", "loss.gamma=1"}
     assert set(details["b"].split(", ")) == {"loss=FocalLoss", "loss.gamma=2"}
+    assert details["c"] == details["d"] == "loss=Cross"
+    most = [*given[:2], of("e", **focal, gamma=1), given[2]]
+    details = {one.folder: one.details for one in with_details(most)}
+    assert details["b"] == "loss.gamma=2"
     assert details["c"] == "loss=Cross"
 
 

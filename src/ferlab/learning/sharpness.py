@@ -50,7 +50,7 @@ class SAM(torch.optim.SGD):
         ]
         gradients: list[Tensor] = [weight.grad for weight in weights]
         before = [weight.clone() for weight in weights]
-        norm = nn.utils.get_total_norm(gradients).clamp_min(1e-12)
+        norm = nn.utils.get_total_norm(gradients).clamp_min(1e-12)  # at rest there is no slope
         torch._foreach_add_(weights, torch._foreach_mul(gradients, self._radius / norm))
         torch.enable_grad()(closure)()
         torch._foreach_copy_(weights, before)

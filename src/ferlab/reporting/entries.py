@@ -259,4 +259,4 @@ def over_seeds(entries: Iterable[Entry]) -> list[OverSeeds]:
             same_seed = group.setdefault(entry.seed, entry)
             group[entry.seed] = min(same_seed, entry, key=lambda one: one.folder)
     several = [OverSeeds(list(group.values())) for group in groups.values() if len(group) > 1]
-    return sorted(several, key=lambda group: group.spread("val") or (-1.0,), reverse=True)
+    return sorted(several, key=lambda group: -(group.spread("val") or (-1.0,))[0])

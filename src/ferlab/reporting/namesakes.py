@@ -79,8 +79,9 @@ def _told(
         section = next((name for name in classes if f"{key}.".startswith(f"{name}.")), None)
         alike = group
         if section is not None:
-            yield f"{section}={str(classes[section] or 'none').rpartition('.')[-1]}"
             target = f"{section}._target_"
+            if target in keys:
+                yield f"{section}={str(classes[section] or 'none').rpartition('.')[-1]}"
             alike = [one for one in group if one.settings.get(target) == entry.settings.get(target)]
         if key in entry.settings and _tells(key, alike):
             yield f"{key}={entry.settings[key]}"

@@ -21,6 +21,7 @@ from ferlab.learning.losses import Loss
 from ferlab.learning.metrics import MONITORS
 from ferlab.learning.normalisation import PreciseBatchNorm
 from ferlab.learning.schedules import Plateau
+from ferlab.learning.sharpness import SAM
 from ferlab.learning.trainer import make_trainer
 from ferlab.networks.build import build_network
 from ferlab.networks.specs import IMAGE_SIZE, parse_model
@@ -108,7 +109,7 @@ def make_configured_trainer(
             there is no validation to stop by, or the network has not what a callback acts on.
     """
     in_fp16 = config.trainer.precision == "16-mixed"
-    if in_fp16 and "radius" in config.optimizer:
+    if in_fp16 and config.optimizer.get("_target_") == f"{SAM.__module__}.{SAM.__name__}":
         raise FerlabError(
             "optimizer=sam computes two gradients a step, which the scaling of fp16 does not know; "
             "use trainer.precision=bf16-mixed or 32-true"
