@@ -104,6 +104,8 @@ def test_a_classifier_judged_on_other_data_is_not_said_to_be_of_the_runs(monkeyp
     assert collected()[f"{run}/classical/svm"].data == "mine"
     file.write_text(json.dumps({**json.loads(file.read_text()), "data": "1" * 32}))
     assert collected()[f"{run}/classical/svm"].data == "FER-2013"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "title": "others"}))
+    assert collected()[f"{run}/classical/svm"].data == "others"
     monkeypatch.chdir(run / "classical")
     (entry,) = collect(["."])[0]
     assert entry.model == "F + svm"

@@ -201,7 +201,7 @@ def _evaluation(
         optimizer=_joined(one["optimizer"] for one in known) if all_known else "",
         augmentation=_joined(one["augmentation"] for one in known) if all_known else "",
         seed=known[0]["seed"] if all_known and len(runs) == 1 else None,
-        data=known[0]["data"] if same_data else "FER-2013",  # data.root names no other
+        data=_title(environment, known[0] if same_data else None),
         details=f"of {described}" + (f", {view}" if view else ""),
         parameters=sum(parameters for parameters, _ in costs),
         macs=sum(macs for _, macs in costs),
@@ -222,10 +222,21 @@ def _classifier(folder: Path, environment: Mapping[str, Any], common: dict[str, 
         optimizer=named.get("optimizer", ""),
         augmentation=named.get("augmentation", ""),
         seed=named.get("seed"),
-        data=named["data"] if same_data else "FER-2013",  # data.root names no other
+        data=_title(environment, named if same_data else None),
         judged=(member,),
         **(_alike(recorded, common) if same_data and recorded else common),
     )
+
+
+def _title(environment: Mapping[str, Any], run: Mapping[str, Any] | None) -> str:
+    """Return what the data are called that something was judged on.
+
+    Args:
+        environment: recorded with it; an early version recorded no title.
+        run: columns of the run, where these are its data.
+    """
+    own = run["data"] if run is not None else "FER-2013"  # data.root names no other
+    return str(environment.get("title") or own)
 
 
 def _alike(config: Mapping[str, Any], common: dict[str, Any]) -> dict[str, Any]:

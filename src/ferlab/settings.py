@@ -19,11 +19,16 @@ def own_columns(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     return {
         "model": str(config["model"]["name"]),
-        "optimizer": str(config["optimizer"]["_target_"]).rpartition(".")[-1].lower(),
+        "optimizer": optimizer_name(config),
         "augmentation": _augmentation(config["augment"]),
         "seed": int(config["seed"]),
         "data": str(config["data"]["title"]),
     }
+
+
+def optimizer_name(config: Mapping[str, Any]) -> str:
+    """Return the optimizer's class in small letters: `adam`."""
+    return str(config["optimizer"]["_target_"]).rpartition(".")[-1].lower()
 
 
 def all_settings(config: Mapping[str, Any]) -> dict[str, object]:

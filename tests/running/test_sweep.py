@@ -295,6 +295,12 @@ def test_stages_that_have_nothing_to_compare_refuse_a_sweep(stage, capsys):
     )
 
 
+def test_trainings_that_go_on_are_not_swept(capsys):
+    assert main(["train", "-m", "resume=outputs/a,outputs/b"]) == 1
+    said = "ferlab: resume= goes on with one run; start it once per run, without -m\n"
+    assert capsys.readouterr().err == said
+
+
 def start(*overrides: str) -> subprocess.Popen[str]:
     """Start `ferlab train` on tiny data, with the model that the overrides name."""
     data = [override for override in TINY if not override.startswith("model.layers")]

@@ -13,6 +13,7 @@ from faces import make_csv, make_store, make_tree
 from interruptions import at_first_prediction
 
 from ferlab.cli import main
+from ferlab.collecting import collect
 from ferlab.networks.files import load_network, save_network
 from ferlab.running.predict import predict
 from ferlab.runs import RunFolder
@@ -59,6 +60,14 @@ def metrics_in(folder):
 
 def probabilities_in(folder, split="test"):
     return np.load(Path(folder, "predictions.npz"))[f"{split}_probabilities"]
+
+
+def test_what_was_judged_is_named_though_the_runs_data_are_others_by_now(runs, evaluate):
+    environment = runs / "one/environment.json"
+    environment.write_text(json.dumps({**json.loads(environment.read_text()), "data": "0" * 32}))
+    assert evaluate("run=one")[0] == 0
+    (entry,) = collect(["out"])[0]
+    assert entry.data == "faces drawn by the program (not FER-2013)"
 
 
 @pytest.mark.parametrize("name", ["one", "outputs/train/one"])

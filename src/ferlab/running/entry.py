@@ -93,6 +93,8 @@ def run_stage(
             raise FerlabError("a sweep cannot run under torchrun; start each job by itself")
         if not sweeps:
             raise FerlabError(f"{name} cannot be swept with -m; start it once per value")
+        if any(argument.startswith("resume=") for argument in arguments):
+            raise FerlabError("resume= goes on with one run; start it once per run, without -m")
         with _composing(name, sweeps):
             sweep = plan(name, arguments)
         check_arguments(sweep.arguments)  # with what the configuration sweeps

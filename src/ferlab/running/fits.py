@@ -110,7 +110,8 @@ class Fits:
                 return recorded
             fitted, predictions = self._fit(recipe)
             metrics = results.measure(predictions)
-            folder.open(settings, {"data": self.data.store.digest}, device="cpu")
+            judged_on = {"data": self.data.store.digest, "title": self.title}
+            folder.open(settings, judged_on, device="cpu")
             title = (
                 f"{name} on features {self._extractor.layer} of Model {self._name}, {self.title}"
             )

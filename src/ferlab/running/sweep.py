@@ -23,6 +23,7 @@ from ferlab.running.arguments import SWEEP_FLAGS, without_config_dir
 from ferlab.running.known import check_known
 from ferlab.running.named import judged_networks, named_runs
 from ferlab.runs import RunFolder, digest, flatten, settles_result
+from ferlab.settings import optimizer_name
 
 OmegaConf.register_new_resolver("ferlab.folder", lambda text: folder_name(text), replace=True)
 
@@ -162,8 +163,12 @@ def own_values(config: DictConfig) -> dict[str, Any]:
         if settles_result(name)
         and any(f"{name}.".startswith(f"{key}.") for key in own if key not in groups)
     }
-    optimizer = config.optimizer._target_.rpartition(".")[2].lower()
-    return {"model": config.model.name, "optimizer": optimizer, **groups, **values}
+    return {
+        "model": config.model.name,
+        "optimizer": optimizer_name(plain(config)),
+        **groups,
+        **values,
+    }
 
 
 def _values(override: Override) -> list[str]:

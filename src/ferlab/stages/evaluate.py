@@ -75,6 +75,7 @@ def evaluate(config: DictConfig, folder: RunFolder) -> None:
         {
             **fixed,
             "data": join_digests(one.data_digest for one in members),
+            "title": members[-1].data_title,
             "runs": ", ".join(os.path.relpath(run.path) for run in runs),
             "precision": trainer.precision,
         },

@@ -170,8 +170,8 @@ def _resume(config: DictConfig) -> float | None:
     for key in new:
         if key not in flatten(recorded):
             raise FerlabError(f"{begun.path} has no {key}; leave out {new[key]}")
-        for place in MAY_DIFFER[key]:
-            OmegaConf.update(values, place, OmegaConf.select(config, key))
+        for dotted in MAY_DIFFER[key]:
+            OmegaConf.update(values, dotted, OmegaConf.select(config, key))
     log.info("going on with %s", os.path.relpath(begun.path))
     with RunFolder(begun.path) as folder:
         try:
