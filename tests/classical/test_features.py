@@ -62,7 +62,7 @@ def test_features_are_the_networks_at_any_batch_size(batch_size):
 def test_any_row_can_be_named_and_is_flattened():
     extractor, network, data = make_extractor(layer=0)
     found = extractor.features("test", FOLDER)
-    images = to_float(torch.from_numpy(data.store.images[data.test_rows]))
+    images = to_float(torch.from_numpy(data.store.images[data.rows("test")]))
     with torch.no_grad():
         assert np.allclose(found.values, network.layers[0](images).flatten(1), atol=1e-5)
     assert "features.layer must be an integer >= 0 and <= 2; got 3" in mistake_of(
@@ -75,8 +75,8 @@ def test_a_dump_can_be_read_with_numpy_alone():
     found = extractor.features("test", FOLDER)
     images = np.load(FOLDER / "test.npz", allow_pickle=False)
     assert np.array_equal(np.load(FOLDER / "test.npy", allow_pickle=False), found.values)
-    assert np.array_equal(images["labels"], data.store.labels[data.test_rows])
-    assert np.array_equal(images["names"], data.store.names[data.test_rows])
+    assert np.array_equal(images["labels"], data.store.labels[data.rows("test")])
+    assert np.array_equal(images["names"], data.store.names[data.rows("test")])
     assert images["public"].sum() == images["private"].sum() == 28
     assert json.loads((FOLDER / "test.json").read_text()) == extractor.manifest("test")
 

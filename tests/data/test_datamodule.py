@@ -34,7 +34,7 @@ def pixels_at(store, rows):
 def test_train_and_validation_share_the_training_images_between_them(twins):
     store = make_store(N, splits=("training",), twins=twins)
     data = module(store, val_fraction=0.3)
-    train, val = data.train_and_val_rows
+    train, val = data.rows("train"), data.rows("val")
     assert sorted([*train, *val]) == store.rows("training").tolist()
     assert not set(store.hashes[train]) & set(store.hashes[val])
     if not twins:
@@ -44,10 +44,10 @@ def test_train_and_validation_share_the_training_images_between_them(twins):
 def test_no_test_image_is_in_train_or_validation():
     store = make_store(N, splits=("private", "test", "training", "public"))
     data = module(store)
-    train, val = data.train_and_val_rows
+    train, val = data.rows("train"), data.rows("val")
     assert sorted([*train, *val]) == store.rows("training").tolist()
-    assert data.test_rows.tolist() == store.rows("public", "private", "test").tolist()
-    assert len(data.test_rows) == 3 * 7 * N
+    assert data.rows("test").tolist() == store.rows("public", "private", "test").tolist()
+    assert len(data.rows("test")) == 3 * 7 * N
 
 
 def test_only_train_images_are_trained_on_and_no_copy_of_the_others():
@@ -69,7 +69,7 @@ def test_validation_and_chosen_rows_come_in_order():
     store = make_store(N)
     data = module(store, eval_batch_size=3, val_fraction=0.2)
     assert pixels(data.val_dataloader()) == pixels_at(store, data.rows("val"))
-    assert pixels(data.batches_of(data.test_rows)) == pixels_at(store, data.test_rows)
+    assert pixels(data.batches_of(data.rows("test"))) == pixels_at(store, data.rows("test"))
     assert [len(batch.images) for batch in data.val_dataloader()] == [3, 3, 3, 3, 2]
 
 
@@ -93,15 +93,16 @@ def test_runs_of_all_seeds_share_the_split_and_differ_in_the_order():
 
 def test_each_fold_is_left_out_once_and_nothing_else_changes():
     store = make_store(N)
-    train, val = module(store).train_and_val_rows
+    whole = module(store)
+    train, val = whole.rows("train"), whole.rows("val")
     left_out = []
     for fold in range(3):
         data = module(store, folds=3, fold=fold)
-        kept, validating = data.train_and_val_rows
+        kept, validating = data.rows("train"), data.rows("val")
         assert validating.tolist() == val.tolist()
-        assert sorted([*kept, *data.left_out_rows]) == train.tolist()
-        assert data.rows_by_split()["left out"].tolist() == data.left_out_rows.tolist()
-        left_out += data.left_out_rows.tolist()
+        assert sorted([*kept, *data.rows("left out")]) == train.tolist()
+        assert data.rows_by_split()["left out"].tolist() == data.rows("left out").tolist()
+        left_out += data.rows("left out").tolist()
     assert sorted(left_out) == train.tolist()
     assert "left out" not in module(store).rows_by_split()
 
@@ -110,7 +111,7 @@ def test_a_class_of_which_a_fold_holds_all_is_named():
     store = make_store(2)
     said = r"data\.fold=0 of data\.folds=2 holds all train images of class \w+; take other folds"
     with pytest.raises(FerlabError, match=said):
-        _ = module(store, val_fraction=0.5, folds=2).train_and_val_rows
+        module(store, val_fraction=0.5, folds=2).rows("train")
 
 
 def test_the_source_is_called_once_and_late():
@@ -119,7 +120,7 @@ def test_the_source_is_called_once_and_late():
     assert calls == []
     list(data.train_dataloader())
     list(data.val_dataloader())
-    list(data.batches_of(data.test_rows))
+    list(data.batches_of(data.rows("test")))
     assert calls == [1]
 
 
@@ -152,8 +153,8 @@ def test_the_official_halves_are_told_apart():
     store = make_store(N, splits=("training", "public", "private", "test"))
     data = module(store)
     parts = data.test_parts()
-    assert data.test_rows[parts["public"]].tolist() == store.rows("public").tolist()
-    assert data.test_rows[parts["private"]].tolist() == store.rows("private").tolist()
+    assert data.rows("test")[parts["public"]].tolist() == store.rows("public").tolist()
+    assert data.rows("test")[parts["private"]].tolist() == store.rows("private").tolist()
     assert all(part.shape == (3 * 7 * N,) for part in parts.values())
 
 
@@ -210,17 +211,17 @@ def store_with_defects():
 def test_by_default_every_image_is_used():
     store = store_with_defects()
     data = module(store)
-    used = np.concatenate([*data.train_and_val_rows, data.test_rows])
+    used = np.concatenate([data.rows("train"), data.rows("val"), data.rows("test")])
     assert sorted(used) == list(range(len(store)))
 
 
 def test_dropping_twins_from_train_leaves_the_test_set_as_it_is():
     store = store_with_defects()
     kept, dropped = module(store), module(store, twins="drop_from_train")
-    trained = np.concatenate(dropped.train_and_val_rows)
-    assert len(trained) < len(np.concatenate(kept.train_and_val_rows))
-    assert not set(store.hashes[trained]) & set(store.hashes[dropped.test_rows])
-    assert np.array_equal(kept.test_rows, dropped.test_rows)
+    trained = np.concatenate([dropped.rows("train"), dropped.rows("val")])
+    assert len(trained) < len(np.concatenate([kept.rows("train"), kept.rows("val")]))
+    assert not set(store.hashes[trained]) & set(store.hashes[dropped.rows("test")])
+    assert np.array_equal(kept.rows("test"), dropped.rows("test"))
     assert np.array_equal(kept.test_parts()["clean"], dropped.test_parts()["clean"])
     assert not kept.test_parts()["clean"].all()
 
@@ -228,18 +229,18 @@ def test_dropping_twins_from_train_leaves_the_test_set_as_it_is():
 def test_twins_are_dropped_before_the_number_of_images_is_limited():
     store = store_with_defects()
     dropped = module(store, twins="drop_from_train")
-    most = len(np.concatenate(dropped.train_and_val_rows)) - 1
+    most = len(np.concatenate([dropped.rows("train"), dropped.rows("val")])) - 1
     limited = module(store, twins="drop_from_train", limit=most)
-    assert len(np.concatenate(limited.train_and_val_rows)) == most
+    assert len(np.concatenate([limited.rows("train"), limited.rows("val")])) == most
 
 
 def test_dropped_blanks_are_neither_trained_on_nor_judged():
     store = store_with_defects()
     data = module(store, blank="drop")
-    used = np.concatenate([*data.train_and_val_rows, data.test_rows])
+    used = np.concatenate([data.rows("train"), data.rows("val"), data.rows("test")])
     assert len(used) == len(store) - 3
     assert (store.images[used].std(axis=(1, 2, 3)) > 1).all()
-    assert all(len(part) == len(data.test_rows) for part in data.test_parts().values())
+    assert all(len(part) == len(data.rows("test")) for part in data.test_parts().values())
 
 
 @pytest.mark.parametrize("knob", ["twins", "blank"])
@@ -251,7 +252,7 @@ def test_an_unknown_way_with_defects_is_refused(knob):
 @pytest.mark.parametrize("limit", [70, 105])
 def test_a_limit_takes_from_every_class(limit):
     data = module(make_store(40), limit=limit, val_fraction=0)
-    for rows in (data.rows("train"), data.test_rows):
+    for rows in (data.rows("train"), data.rows("test")):
         counts = data.store.class_counts(rows)
         assert counts.sum() == limit
         assert np.ptp(counts) <= 2

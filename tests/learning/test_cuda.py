@@ -85,7 +85,7 @@ def test_an_evaluation_step_neither_mixes_devices_nor_waits_for_a_cuda_device(on
     with pretended() as there:
         classifier, data = on_cuda("model=best", "data.eval_batch_size=8", free=free)
         classifier.eval()
-        batches = data.batches_of(data.test_rows)
+        batches = data.batches_of(data.rows("test"))
         there.waits.clear()
         for index, batch in enumerate(batches):
             classifier.validation_step(batch, index)

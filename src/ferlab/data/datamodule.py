@@ -101,40 +101,16 @@ class FaceDataModule(L.LightningDataModule):
         """What is wrong with the store; nothing is computed before it is asked for."""
         return Audit(self.store)
 
-    @cached_property
-    def train_and_val_rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The store's indices of the train and of the validation images, each ascending.
+    def rows(self, split: str) -> NDArray[np.int64]:
+        """Return the store's indices of `train`, `left out`, `val` or `test`, ascending.
+
+        `left out` is the fold that neither trains nor validates.
 
         Raises:
             FerlabError: a class has too few images.
         """
-        train, val = self._split
-        kept = train[~self._in_fold(train)]
-        counts = self.store.class_counts(kept)
-        if not counts.all():
-            raise FerlabError(
-                f"data.fold={self.fold} of data.folds={self.folds} holds all train images of class "
-                f"{EMOTIONS[int(np.argmin(counts))]}; take other folds, or a larger data.limit"
-            )
-        return kept, val
-
-    @property
-    def left_out_rows(self) -> NDArray[np.int64]:
-        """The store's indices of the fold that neither trains nor validates, ascending."""
-        train, _ = self._split
-        return train[self._in_fold(train)]
-
-    @cached_property
-    def test_rows(self) -> NDArray[np.int64]:
-        """The store's indices of all test images, ascending."""
-        return self._used(self.store.rows(*TEST_SPLITS))
-
-    def rows(self, split: str) -> NDArray[np.int64]:
-        """Return the store's indices of `train`, `val` or `test`, ascending."""
-        if split == "test":  # a store may have no other images
-            return self.test_rows
-        train, val = self.train_and_val_rows
-        return train if split == "train" else val
+        # A store may have test images alone.
+        return self._test_rows if split == "test" else self._training_rows[split]
 
     def epoch_class_counts(self) -> NDArray[np.int64]:
         """Return the rows per class of one epoch of training, the added ones among them: (7,)."""
@@ -145,14 +121,14 @@ class FaceDataModule(L.LightningDataModule):
 
     def rows_by_split(self) -> dict[str, NDArray[np.int64]]:
         """Return the store's indices of every split that is used and has images, by its name."""
-        train, val = self.train_and_val_rows
         tests = {
             split if split == "test" else f"test/{split}": np.intersect1d(
-                self.test_rows, self.store.rows(split)
+                self._test_rows, self.store.rows(split)
             )
             for split in TEST_SPLITS
         }
-        splits = {"train": train, "left out": self.left_out_rows, "validation": val, **tests}
+        names = {"train": "train", "left out": "left out", "val": "validation"}
+        splits = {**{name: self.rows(split) for split, name in names.items()}, **tests}
         return {name: rows for name, rows in splits.items() if len(rows)}
 
     def test_parts(self) -> dict[str, NDArray[np.bool_]]:
@@ -162,15 +138,19 @@ class FaceDataModule(L.LightningDataModule):
         an identical twin in the training split, whether it was trained on or not; a store without
         training images does not tell them.
         """
-        splits = self.store.splits[self.test_rows]
+        splits = self.store.splits[self._test_rows]
         parts = {name: splits == SPLITS.index(name) for name in ("public", "private")}
         if len(self.store.rows("training")):
-            parts["clean"] = ~self.audit.leaked[self.test_rows]
+            parts["clean"] = ~self.audit.leaked[self._test_rows]
         return parts
 
     @cached_property
-    def _split(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The train images, those of the left-out fold among them, and the validation images."""
+    def _test_rows(self) -> NDArray[np.int64]:
+        return self._used(self.store.rows(*TEST_SPLITS))
+
+    @cached_property
+    def _training_rows(self) -> dict[str, NDArray[np.int64]]:
+        """The training images by what they do: `train`, `left out`, `val`."""
         training = self.store.rows("training")
         if self.twins == "drop_from_train":
             training = training[~self.audit.superfluous[training]]
@@ -181,17 +161,18 @@ class FaceDataModule(L.LightningDataModule):
             self.val_fraction,
             self.split_seed,
         )
-        return training[train], training[val]
-
-    def _in_fold(self, train: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return which of the train images are of the fold that is left out."""
-        if self.folds is None:
-            return np.zeros(len(train), dtype=bool)
-        labels, hashes = self.store.labels[train], self.store.hashes[train]
-        left_out: NDArray[np.bool_] = (
-            assign_folds(labels, hashes, self.folds, self.split_seed) == self.fold
-        )
-        return left_out
+        train, val = training[train], training[val]
+        left_out = np.zeros(len(train), dtype=bool)
+        if self.folds is not None:
+            labels, hashes = self.store.labels[train], self.store.hashes[train]
+            left_out = assign_folds(labels, hashes, self.folds, self.split_seed) == self.fold
+        counts = self.store.class_counts(train[~left_out])
+        if not counts.all():
+            raise FerlabError(
+                f"data.fold={self.fold} of data.folds={self.folds} holds all train images of class "
+                f"{EMOTIONS[int(np.argmin(counts))]}; take other folds, or a larger data.limit"
+            )
+        return {"train": train[~left_out], "left out": train[left_out], "val": val}
 
     def _used(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows without blank images and, evenly spread, no more than the limit."""

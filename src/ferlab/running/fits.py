@@ -55,7 +55,7 @@ class Fits:
             )
         log.info("run     %s", os.path.relpath(run.path))
         extractor = Extractor(network, model, self.data, config.features.layer, device)
-        if not len(self.data.test_rows):
+        if not len(self.data.rows("test")):
             raise FerlabError("there are no test images; name other data with data.root=")
         self._config = config
         self._run = run
@@ -76,7 +76,7 @@ class Fits:
     @property
     def judged_images(self) -> str:
         """How many test images of which data there are, in words."""
-        return f"{counted(len(self.data.test_rows), 'test image')} of {self.title}"
+        return f"{counted(len(self.data.rows('test')), 'test image')} of {self.title}"
 
     def judge_network(self) -> dict[str, float]:
         """Return the metrics of the network alone, in fp32 and from one view of each image."""

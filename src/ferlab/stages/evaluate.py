@@ -120,7 +120,7 @@ def _predict(config: DictConfig, trainer: L.Trainer, run: RunFolder) -> _Member:
     )
     test_time = next(view for view in views if view is not None)
     log.info("run     %s, test time: %s", os.path.relpath(run.path), test_time)
-    if not len(data.test_rows):
+    if not len(data.rows("test")):
         raise FerlabError("there are no test images; name other data with data.root=")
     classifier = EmotionClassifier(network, test_time=test_time)
     known = recorded and run.recorded_environment().get("data") == digest

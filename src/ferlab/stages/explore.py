@@ -45,7 +45,7 @@ def explore(config: DictConfig, folder: RunFolder) -> None:
         n_faces = check_integer("faces", config.faces, at_least=1)
         n_offenders = check_integer("offenders", config.offenders, at_least=1)
         data = make_data(config)
-        _ = data.train_and_val_rows  # what cannot be split is met before anything is written
+        data.rows("train")  # what cannot be split is met before anything is written
         folder.open(values, {"data": data.store.digest}, device="cpu")
         random = np.random.default_rng(config.seed)
         page.write_page(
@@ -82,7 +82,7 @@ def _distribution(data: FaceDataModule, folder: Path) -> str:
 
 
 def _split(data: FaceDataModule, folder: Path) -> str:
-    train, val = data.train_and_val_rows
+    train, val = data.rows("train"), data.rows("val")
     counts = {
         "train": data.store.class_counts(train),
         "validation": data.store.class_counts(val),
@@ -90,7 +90,7 @@ def _split(data: FaceDataModule, folder: Path) -> str:
     left_out = ""
     if data.folds is not None:
         left_out = page.paragraph(
-            f"{len(data.left_out_rows):,} images do neither: fold {data.fold} of {data.folds}."
+            f"{len(data.rows('left out')):,} images do neither: fold {data.fold} of {data.folds}."
         )
     if not len(val):
         return page.section(
