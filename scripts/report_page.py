@@ -17,7 +17,6 @@ from ferlab.networks.summary import summarise
 from ferlab.reporting import page, reproduction
 from ferlab.reporting.comparison_page import figure_sections, left_out_section, report_sections
 from ferlab.reporting.entries import TRAINED, ordered
-from ferlab.reporting.layers import Layer
 from ferlab.runs import RunFolder
 
 
@@ -42,7 +41,7 @@ def write_report_page(folder: Path) -> Path:
         f"The report rebuilt, on {trained[0].data}",
         reproduction.differences_section(),
         reproduction.data_section(explored.path, summary),
-        reproduction.table_1_section([Layer(**vars(row)) for row in model_f]),
+        reproduction.table_1_section(model_f),
         reproduction.models_section(trained),
         *figure_sections(trained, folder),
         reproduction.curves_section(trained),

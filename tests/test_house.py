@@ -24,7 +24,7 @@ FLOORS = [
     },
     {"runs", "history"},
     {"networks", "augment", "data"},
-    {"emotions", "checks", "files", "randomness", "environment"},
+    {"emotions", "checks", "files", "keys", "randomness", "environment"},
 ]
 HYDRA = {"stages", "running", "cli", "instantiate"}
 

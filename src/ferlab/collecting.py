@@ -251,8 +251,8 @@ def _costs(description: Path) -> tuple[int, int]:
 
 @cache  # a sweep repeats its networks
 def _costs_of(spec: NetworkSpec) -> tuple[int, int]:
-    rows = summarise(spec)
-    return sum(row.trainable + row.statistics for row in rows), sum(row.macs for row in rows)
+    layers = summarise(spec)
+    return sum(layer.parameters for layer in layers), sum(layer.macs for layer in layers)
 
 
 def _found(name: str, beside: Path) -> Path:

@@ -1,11 +1,9 @@
 """A run's folder: what lies in it, and whether a configuration may go on in it."""
 
 import contextlib
-import hashlib
-import json
 import logging
 import logging.handlers
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +13,7 @@ from filelock import FileLock, Timeout
 from ferlab.checks import FerlabError
 from ferlab.environment import describe_environment
 from ferlab.files import read_json, read_yaml, remove_partial, write_json, write_text
-
-IGNORED = (
-    "data.root",
-    "data.cache",
-    "data.source.root",
-    "data.source.cache",
-    "checkpoint",
-    "logger",
-    "resume",
-    "trainer.progress_bar",
-    "tune.trials",
-)
-"""Keys that may differ between a run and its resume: they do not change the result."""
+from ferlab.keys import flatten, settles_result
 
 
 class RunFolder:
@@ -263,35 +249,3 @@ class _LogFile(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Go on: logging's own would print a traceback for each line."""
-
-
-def settles_result(key: str) -> bool:
-    """Return whether a run's result depends on the value of this dotted key."""
-    return not any(key == name or key.startswith(f"{name}.") for name in IGNORED)
-
-
-def digest(*configs: Mapping[str, Any]) -> str:
-    """Return 8 hexadecimal digits that change with anything that changes the results."""
-    leaves = [
-        {key: value for key, value in flatten(config).items() if settles_result(key)}
-        for config in configs
-    ]
-    text = json.dumps(leaves, sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
-
-
-def flatten(config: Mapping[str, Any]) -> dict[str, object]:
-    """Return the configuration's leaves by their dotted keys."""
-    return dict(_flat(config)) if config else {}
-
-
-def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Yield the leaves of nested mappings and lists with their dotted keys."""
-    if isinstance(value, Mapping) and value:
-        for key, child in value.items():
-            yield from _flat(child, f"{prefix}.{key}" if prefix else str(key))
-    elif isinstance(value, list) and value:
-        for index, child in enumerate(value):
-            yield from _flat(child, f"{prefix}.{index}")
-    else:
-        yield prefix, value

@@ -6,7 +6,7 @@ from typing import Any
 
 from ferlab.files import read_yaml
 from ferlab.instantiate import conf_folder
-from ferlab.runs import flatten, settles_result
+from ferlab.keys import flatten, settles_result
 
 _SEEDS = ("seed", "data.source.seed")
 

@@ -1,6 +1,7 @@
 """Networks as tables."""
 
-from ferlab.reporting.layers import Layer, format_network, format_side_by_side
+from ferlab.networks.shapes import Layer
+from ferlab.reporting.layers import format_network, format_side_by_side
 
 SMALL = [
     Layer(("Conv 2 3×3", "BatchNorm", "ReLU"), (2, 4, 4), trainable=24, statistics=4, macs=288),

@@ -1,4 +1,6 @@
-"""The shape that a row leaves of the shape that it receives, or why it cannot."""
+"""What a row leaves of the shape that it receives, or why it cannot."""
+
+from dataclasses import dataclass
 
 from ferlab.checks import FerlabError
 from ferlab.networks.rows import (
@@ -18,6 +20,31 @@ from ferlab.networks.rows import (
 
 Shape = tuple[int, ...]
 """Of one sample: (channels, height, width) of a map, (features,) of a vector."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What one row of a network is, leaves and costs; or the output layer.
+
+    Attributes:
+        parts: in words, in the order of computation.
+        shape: of one sample after the row.
+        trainable: weights and biases, and scales and shifts of batch normalisation.
+        statistics: running means and variances of batch normalisation, which Keras counts as
+            parameters too.
+        macs: multiply-accumulates of convolutions and dense layers, forward, for one image.
+    """
+
+    parts: tuple[str, ...]
+    shape: Shape
+    trainable: int
+    statistics: int
+    macs: int
+
+    @property
+    def parameters(self) -> int:
+        """All parameters, in the report's (Keras') count."""
+        return self.trainable + self.statistics
 
 
 def shape_after(row: Row, shape: Shape) -> Shape:

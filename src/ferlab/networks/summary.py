@@ -1,7 +1,6 @@
 """What the rows of a network are, leave and cost, without computing anything."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -22,31 +21,11 @@ from ferlab.networks.rows import (
     SqueezeExcite,
     Torchvision,
 )
-from ferlab.networks.shapes import Shape
+from ferlab.networks.shapes import Layer
 from ferlab.networks.specs import NetworkSpec
 
 
-@dataclass(frozen=True)
-class RowSummary:
-    """One row of a network, or its output layer.
-
-    Attributes:
-        parts: in words, in the order of computation.
-        shape: of one sample after the row.
-        trainable: weights and biases, and scales and shifts of batch normalisation.
-        statistics: running means and variances of batch normalisation, which Keras counts as
-            parameters too.
-        macs: multiply-accumulates of convolutions and dense layers, forward, for one image.
-    """
-
-    parts: tuple[str, ...]
-    shape: Shape
-    trainable: int
-    statistics: int
-    macs: int
-
-
-def summarise(spec: NetworkSpec) -> list[RowSummary]:
+def summarise(spec: NetworkSpec) -> list[Layer]:
     """Return what each row is, leaves and costs; the output layer comes last."""
     with torch.device("meta"):
         network = LayeredNetwork(spec).eval()
@@ -54,7 +33,7 @@ def summarise(spec: NetworkSpec) -> list[RowSummary]:
     shapes = [*spec.shapes, (len(EMOTIONS),)]
     parts = [*(tuple(_words(row)) for row in spec.rows), (f"Dense {len(EMOTIONS)}", "Softmax")]
     return [
-        RowSummary(
+        Layer(
             parts=words,
             shape=shape,
             trainable=sum(parameter.numel() for parameter in module.parameters()),

@@ -1,34 +1,10 @@
 """Networks as tables: the layers of one, or of several side by side."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 
+from ferlab.networks.shapes import Layer
 from ferlab.reporting.aligned import format_table
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One line of a network's table.
-
-    Attributes:
-        parts: in words, in the order of computation.
-        shape: of one sample after the layer.
-        trainable: parameters that training changes by gradients.
-        statistics: parameters of batch normalisation that it counts along the way.
-        macs: multiply-accumulates forward, for one image.
-    """
-
-    parts: tuple[str, ...]
-    shape: tuple[int, ...]
-    trainable: int
-    statistics: int
-    macs: int
-
-    @property
-    def parameters(self) -> int:
-        """All parameters, in the report's (Keras') count."""
-        return self.trainable + self.statistics
 
 
 def format_network(title: str, layers: Sequence[Layer], form: str = "text") -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ferlab.networks.shapes import Layer
 from ferlab.reporting import page
 from ferlab.reporting.entries import Entry
-from ferlab.reporting.layers import Layer
 from ferlab.reporting.literature import (
     REPORT_IMAGES,
     TABLE_1,

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from ferlab.checks import FerlabError
 from ferlab.files import read_yaml
 from ferlab.instantiate import conf_folder
-from ferlab.runs import flatten
+from ferlab.keys import flatten
 
 CLOSED = ("data", "trainer", "checkpoint", "features", "tune")
 """Nodes whose keys are checked here, beside the top one; who reads another node checks its keys."""

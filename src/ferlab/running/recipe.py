@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from ferlab.instantiate import conf_folder
-from ferlab.runs import settles_result
+from ferlab.keys import settles_result
 
 _NOT_OF_A_RECIPE = ("experiment", "debug", "logger", "tune")
 

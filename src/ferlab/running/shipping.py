@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ferlab.checks import FerlabError
+from ferlab.keys import settles_result
 from ferlab.running.recorded import recorded_value
-from ferlab.runs import RunFolder, settles_result
+from ferlab.runs import RunFolder
 
 
 def check_shippable(run: RunFolder) -> None:

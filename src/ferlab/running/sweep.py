@@ -18,11 +18,12 @@ from ferlab.checks import FerlabError
 from ferlab.files import write_text
 from ferlab.history import read_history, total_seconds
 from ferlab.instantiate import conf_folder, plain
+from ferlab.keys import digest, flatten, settles_result
 from ferlab.reporting.jobs import FINISHED, JobRow, describe_jobs, jobs_to_csv
 from ferlab.running.arguments import SWEEP_FLAGS, without_config_dir
 from ferlab.running.known import check_known
 from ferlab.running.named import judged_networks, named_runs
-from ferlab.runs import RunFolder, digest, flatten, settles_result
+from ferlab.runs import RunFolder
 from ferlab.settings import optimizer_name
 
 OmegaConf.register_new_resolver("ferlab.folder", lambda text: folder_name(text), replace=True)

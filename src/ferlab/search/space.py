@@ -11,7 +11,7 @@ from optuna.distributions import (
 )
 
 from ferlab.checks import FerlabError, check_boolean, check_keys, check_number, did_you_mean
-from ferlab.runs import settles_result
+from ferlab.keys import settles_result
 
 _RANGE = ("low", "high", "log", "step")
 _KEYS = (*_RANGE, "choices")

@@ -14,7 +14,7 @@ from ferlab.networks.shapes import as_text
 from ferlab.networks.specs import NetworkSpec, parse_model
 from ferlab.networks.summary import summarise
 from ferlab.reporting.aligned import FORMATS
-from ferlab.reporting.layers import Layer, format_network, format_side_by_side
+from ferlab.reporting.layers import format_network, format_side_by_side
 from ferlab.running.entry import run_stage
 from ferlab.runs import RunFolder
 
@@ -33,15 +33,11 @@ def describe(config: DictConfig, folder: RunFolder) -> None:
     if config.models is None:
         spec = parse_model(plain(config.model))
         title = f"Model {spec.name}, input {as_text(spec.input_shape)}"
-        table = format_network(title, _layers(spec), form)
+        table = format_network(title, summarise(spec), form)
     else:
-        networks = {name: _layers(_named(name)) for name in _names(config)}
+        networks = {name: summarise(_named(name)) for name in _names(config)}
         table = format_side_by_side(f"Models {', '.join(networks)}", networks, form)
     log.info("%s", table)
-
-
-def _layers(spec: NetworkSpec) -> list[Layer]:
-    return [Layer(**vars(row)) for row in summarise(spec)]
 
 
 def _names(config: DictConfig) -> list[str]:

@@ -14,6 +14,7 @@ from ferlab.classical.fit import Recipe
 from ferlab.files import write_json, write_text
 from ferlab.finding import model_name
 from ferlab.instantiate import instantiate, plain
+from ferlab.keys import flatten
 from ferlab.learning.trainer import describe_device, make_trainer
 from ferlab.reporting.extractors import ALONE, extractors_to_csv, format_extractors
 from ferlab.running.entry import run_stage
@@ -21,7 +22,7 @@ from ferlab.running.fits import Fits
 from ferlab.running.named import judged_networks, named_runs
 from ferlab.running.recorded import check_same_data, join_digests
 from ferlab.running.sweep import folder_name
-from ferlab.runs import RunFolder, flatten
+from ferlab.runs import RunFolder
 
 log = logging.getLogger(__name__)
 

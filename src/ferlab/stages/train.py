@@ -18,6 +18,7 @@ from ferlab.emotions import EMOTIONS
 from ferlab.files import write_json
 from ferlab.finding import find_begun
 from ferlab.instantiate import check_recorded, conf_folder, instantiate, plain
+from ferlab.keys import flatten, settles_result
 from ferlab.learning.callbacks import BestWeights, Divergence
 from ferlab.learning.checkpoints import Checkpoints
 from ferlab.learning.classifier import EmotionClassifier
@@ -36,7 +37,7 @@ from ferlab.running.predict import predict
 from ferlab.running.recorded import check_same_data
 from ferlab.running.split import validates
 from ferlab.running.sweep import own_values
-from ferlab.runs import RunFolder, flatten, settles_result
+from ferlab.runs import RunFolder
 
 log = logging.getLogger(__name__)
 

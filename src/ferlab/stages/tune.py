@@ -21,6 +21,7 @@ from ferlab.data.store import ImageStore
 from ferlab.distillation.distil import Teachers
 from ferlab.files import write_json, write_text
 from ferlab.instantiate import plain
+from ferlab.keys import digest, flatten
 from ferlab.learning.callbacks import Divergence
 from ferlab.learning.metrics import MONITORS
 from ferlab.learning.trainer import describe_device
@@ -31,7 +32,7 @@ from ferlab.running.entry import explained, run_stage
 from ferlab.running.recipe import training_commands, write_recipe
 from ferlab.running.recorded import check_same_data
 from ferlab.running.split import validates
-from ferlab.runs import RunFolder, digest, flatten
+from ferlab.runs import RunFolder
 from ferlab.search.epochs import EpochReport, StopOnSignal
 from ferlab.search.space import parse_space
 from ferlab.search.study import Search, make_pruner, n_begun
