@@ -211,6 +211,18 @@ def test_what_the_search_took_out_is_taken_out_of_the_recipes_training_too(
     assert f"# {command}\n" in (tmp_path / "found/best.yaml").read_text()
 
 
+def test_what_a_persons_own_file_says_does_not_undo_what_was_found(tune):
+    mine = Path("mine/local/default.yaml")
+    mine.parent.mkdir(parents=True)
+    mine.write_text("optimizer: {lr: 0.25, eps: 1e-4}\n")
+    varied = ["~tune.space.optimizer", "+tune.space.optimizer.lr={choices: [0.125]}"]
+    status, out, err = tune("tune.trials=1", *varied, "--config-dir=mine")
+    assert status == 0, err
+    recipe = yaml.safe_load((only_folder() / "best.yaml").read_text())
+    assert recipe["optimizer"] == {"lr": 0.125, "eps": 1e-4}
+    assert "experiment=tuned optimizer.lr=0.125\n" in out
+
+
 def test_the_less_the_loss_the_better(tune):
     status, _, err = tune("tune.trials=3", "monitor=val/loss", "tune.pruner=none")
     assert status == 0, err

@@ -1,5 +1,6 @@
 """A configuration of train as a file of `conf/experiment`."""
 
+import json
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +13,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from ferlab.instantiate import conf_folder
-from ferlab.keys import settles_result
+from ferlab.keys import flatten, settles_result
+from ferlab.running.known import local_values
 
 _NOT_OF_A_RECIPE = ("experiment", "debug", "logger", "tune")
 
@@ -40,7 +42,8 @@ def training_commands(config: DictConfig, recipe: Path, name: str) -> tuple[str,
     """Return what puts a recipe where experiments are looked for, and what then trains it.
 
     A file can add to the groups and change what they hold; what this process's command line took
-    out of them must be taken out again.
+    out of them must be taken out again, and what a person's own `conf/local` sets to something else
+    must be set, for it has the last word.
 
     Args:
         config: that the recipe was written of.
@@ -51,22 +54,31 @@ def training_commands(config: DictConfig, recipe: Path, name: str) -> tuple[str,
     conf = "conf" if in_checkout else "recipes"
     put = shlex.join(["cp", os.path.relpath(recipe), f"{conf}/experiment/{name}.yaml"])
     start = ["python", "train.py"] if in_checkout else ["ferlab", "train", "--config-dir", conf]
-    removed = _removed(_groups()[1], _raw(config))
+    wanted = _raw(config)
+    values = flatten(wanted)
+    held = [
+        f"{key}={json.dumps(values[key])}"
+        for key, own in flatten(local_values()).items()
+        if settles_result(key) and key in values and values[key] != own
+    ]
+    changed = [*_removed(_groups()[1], wanted), *held]
     return (
         put if in_checkout else f"mkdir -p {conf}/experiment && {put}",
-        shlex.join([*start, f"experiment={name}", *removed]),
+        shlex.join([*start, f"experiment={name}", *changed]),
     )
 
 
 def _groups() -> tuple[dict[str, str], Any]:
-    """Return the groups of this process's configuration, and what they compose to by themselves."""
+    """Return the groups of this process's configuration, and what they compose to by themselves,
+    without a person's own `conf/local`."""
     groups = {
         group: choice
         for group, choice in reversed(HydraConfig.get().runtime.choices.items())
         if choice and group not in _NOT_OF_A_RECIPE and "/" not in group and "@" not in group
     }
-    usual = hydra.compose("train", [f"{group}={choice}" for group, choice in groups.items()])
-    return groups, _raw(usual)
+    chosen = [f"{group}={choice}" for group, choice in groups.items()]
+    without = ["~local@_global_"] if local_values() else []
+    return groups, _raw(hydra.compose("train", [*chosen, *without]))
 
 
 def _removed(

@@ -164,8 +164,9 @@ def _finish(
     write_search_page(folder.path / "index.html", title, study, trials)
     recipe = folder.path / "best.yaml"
     device = describe_device(trainer)
-    comment = _comment(config, recipe, best, n_trials, trials.describe_counts(), device)
-    write_text(recipe, write_recipe(_varied(config, best.params), comment))
+    found = _varied(config, best.params)
+    comment = _comment(found, recipe, best, n_trials, trials.describe_counts(), device)
+    write_text(recipe, write_recipe(found, comment))
     epoch, value = best_epoch(best, MONITORS[metric])
     write_json(
         folder.metrics,
@@ -179,7 +180,7 @@ def _finish(
         },
     )
     log.info("plots:  %s", os.path.relpath(folder.path / "index.html"))
-    commands = " && ".join(training_commands(config, recipe, "tuned"))
+    commands = " && ".join(training_commands(found, recipe, "tuned"))
     log.info("recipe: %s; train it with\n  %s", os.path.relpath(recipe), commands)
     return value
 
