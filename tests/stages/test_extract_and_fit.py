@@ -303,3 +303,12 @@ def test_a_long_search_has_a_folder_whose_name_is_not_too_long():
     long, longer = name(*range(1, 99)), name(*range(1, 100))
     assert len(long) < 120
     assert long != longer
+
+
+def test_what_a_persons_own_file_changes_of_a_classifier_is_in_its_folders_name(extract_and_fit):
+    mine = Path("mine/local/default.yaml")
+    mine.parent.mkdir(parents=True)
+    mine.write_text("classifier: {svm: {C: 0.5}}\n")
+    status, _, err = extract_and_fit("classifiers=[svm]", "--config-dir=mine")
+    assert status == 0, err
+    assert [path.name for path in CLASSICAL.iterdir()] == ["svm-C-0.5"]

@@ -109,3 +109,8 @@ def local_values() -> dict[str, Any]:
             assert isinstance(values, dict)  # or Hydra would have refused it
             return {str(key): value for key, value in values.items()}
     return {}
+
+
+def without_local() -> list[str]:
+    """Return the overrides with which a configuration is composed without `conf/local`."""
+    return ["~local@_global_"] if local_values() else []

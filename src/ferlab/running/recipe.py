@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ferlab.instantiate import conf_folder
 from ferlab.keys import flatten, settles_result
-from ferlab.running.known import local_values
+from ferlab.running.known import local_values, without_local
 
 _NOT_OF_A_RECIPE = ("experiment", "debug", "logger", "tune")
 
@@ -77,8 +77,7 @@ def _groups() -> tuple[dict[str, str], Any]:
         if choice and group not in _NOT_OF_A_RECIPE and "/" not in group and "@" not in group
     }
     chosen = [f"{group}={choice}" for group, choice in groups.items()]
-    without = ["~local@_global_"] if local_values() else []
-    return groups, _raw(hydra.compose("train", [*chosen, *without]))
+    return groups, _raw(hydra.compose("train", [*chosen, *without_local()]))
 
 
 def _removed(

@@ -19,6 +19,7 @@ from ferlab.learning.trainer import describe_device, make_trainer
 from ferlab.reporting.extractors import ALONE, extractors_to_csv, format_extractors
 from ferlab.running.entry import run_stage
 from ferlab.running.fits import Fits
+from ferlab.running.known import without_local
 from ferlab.running.named import judged_networks, named_runs
 from ferlab.running.recorded import check_same_data, join_digests
 from ferlab.running.sweep import folder_name
@@ -136,11 +137,14 @@ def make_recipes(values: Mapping[str, Any]) -> list[Recipe]:
 def folder_names(values: Mapping[str, Any]) -> dict[str, str]:
     """Return the name of each classifier's folder: its own, and what it has out of the ordinary.
 
-    So the jobs of a sweep keep their results apart: `svm`, `svm-C-0.1`, `svm-augmented-True`.
+    So the jobs of a sweep keep their results apart: `svm`, `svm-C-0.1`, `svm-augmented-True`. What
+    a person's own `conf/local` changes of a shipped classifier is out of the ordinary, too.
     """
-    ordinary = plain(hydra.compose(config_name="extract_and_fit"))
+    shipped = plain(hydra.compose("extract_and_fit", without_local()))
+    own = plain(hydra.compose("extract_and_fit"))
     names = {}
     for name in values["classifiers"]:
+        ordinary = shipped if name in shipped["classifier"] else own
         usual, wanted = _settings(ordinary, name), _settings(values, name)
         if name not in ordinary["classifier"]:  # a person's own, by its name
             usual = {**usual, "_target_": wanted["_target_"]}
