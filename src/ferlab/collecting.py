@@ -186,7 +186,7 @@ def _evaluation(
 ) -> Entry:
     folder = common["path"]
     members = [_found(name, folder) for name in str(environment["runs"]).split(", ")]
-    runs = [_recorded(member) for member in members]
+    runs = [RunFolder(member).known_config() for member in members]
     known = [own_columns(run) for run in runs if run is not None]
     names = [_model_name(member) for member in members]
     digests = {RunFolder(member).recorded_environment().get("data") for member in members}
@@ -212,7 +212,7 @@ def _evaluation(
 
 def _classifier(folder: Path, environment: Mapping[str, Any], common: dict[str, Any]) -> Entry:
     member = Path(os.path.normpath(folder / "../.."))  # <run>/classical/<classifier>
-    recorded = _recorded(member)
+    recorded = RunFolder(member).known_config()
     named = own_columns(recorded) if recorded is not None else {}
     trained_on = RunFolder(member).recorded_environment().get("data")
     same_data = named and trained_on in (None, environment.get("data"))
@@ -268,12 +268,6 @@ def _description(run: Path) -> Path:
 
 def _model_name(run: Path) -> str:
     return read_description(_description(run)).spec.name
-
-
-def _recorded(run: Path) -> dict[str, Any] | None:
-    """Return a run's configuration; None of shipped weights, which have none."""
-    folder = RunFolder(run)
-    return folder.recorded_config() if folder.config.exists() else None
 
 
 def _whole(value: float | None) -> int | None:

@@ -118,6 +118,14 @@ class RunFolder:
             augment.setdefault("refine", 0.0)
         return config
 
+    def known_config(self) -> dict[str, Any] | None:
+        """Return the same; None where there is none, as of shipped weights.
+
+        Raises:
+            FerlabError: it is damaged.
+        """
+        return self.recorded_config() if self.config.exists() else None
+
     def recorded_environment(self) -> dict[str, Any]:
         """Return what `environment.json` holds; empty where there is none.
 

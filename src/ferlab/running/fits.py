@@ -44,7 +44,7 @@ class Fits:
         model = model_folder(run)
         assert model is not None  # a run that was found has one
         network = load_network(model)
-        recorded = run.recorded_config() if run.config.exists() else None
+        recorded = run.known_config()
         augmented = check_boolean("features.augmented", config.features.augmented)
         self.data = recorded_data(config, recorded, run.config, augmented)
         self.title = data_title(config, recorded)

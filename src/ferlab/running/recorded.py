@@ -1,6 +1,7 @@
 """The data that a finished run's own configuration names."""
 
 import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,8 @@ from ferlab.instantiate import check_recorded, instantiate
 from ferlab.running.compose import make_augmentation, make_data
 from ferlab.running.split import split_arguments
 from ferlab.runs import RunFolder
+
+log = logging.getLogger(__name__)
 
 
 def recorded_data(
@@ -51,6 +54,28 @@ def recorded_data(
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FerlabError(f"{place} is not the configuration of a run ({error})") from error
+
+
+def is_finished(
+    config: DictConfig, folder: RunFolder, runs: Sequence[RunFolder], fixed: Mapping[str, str]
+) -> bool:
+    """Return whether the stage has nothing to do in its folder, and say so.
+
+    Args:
+        config: the stage's.
+        folder: its own.
+        runs: that it judges.
+        fixed: what a finished folder must be of beside these and their data.
+
+    Raises:
+        FerlabError: the folder is finished, of other networks or data.
+    """
+    if folder.recorded_metrics() is None:
+        return False
+    folder.check_fixed(fixed)
+    check_same_data(config, folder, runs)
+    log.info("finished before, nothing to do: %s", os.path.relpath(folder.path))
+    return True
 
 
 def check_same_data(config: DictConfig, folder: RunFolder, runs: Sequence[RunFolder] = ()) -> None:
@@ -92,7 +117,7 @@ def _data_at_hand(config: DictConfig, runs: Sequence[RunFolder]) -> Iterator[Fac
     if not runs and ("root" not in config.data or find_local(config.data.root) is not None):
         yield make_data(config)
     for run in runs:
-        recorded = run.recorded_config() if run.config.exists() else None
+        recorded = run.known_config()
         own = recorded is not None and config.data.root is None
         named = (recorded or {}).get("data") or {} if own else config.data
         if "root" not in named or find_local(named["root"]) is not None:

@@ -21,8 +21,8 @@ from ferlab.running.entry import run_stage
 from ferlab.running.named import judged_networks, named_runs
 from ferlab.running.predict import predict
 from ferlab.running.recorded import (
-    check_same_data,
     data_title,
+    is_finished,
     join_digests,
     recorded_data,
     recorded_value,
@@ -44,10 +44,7 @@ def evaluate(config: DictConfig, folder: RunFolder) -> None:
     runs = named_runs(config)
     fixed = judged_networks(config, runs)
     folder.take_unless_finished()
-    if folder.recorded_metrics() is not None:
-        folder.check_fixed(fixed)
-        check_same_data(config, folder, runs)
-        log.info("finished before, nothing to do: %s", os.path.relpath(folder.path))
+    if is_finished(config, folder, runs, fixed):
         return
     trainer = make_trainer(
         folder.path,
@@ -110,7 +107,7 @@ def _predict(config: DictConfig, trainer: L.Trainer, run: RunFolder) -> _Member:
     place = model_folder(run)
     assert place is not None  # a run that was found has one
     network = load_network(place)
-    recorded = run.recorded_config() if run.config.exists() else None
+    recorded = run.known_config()
     data = recorded_data(config, recorded, run.config)
     digest = data.store.digest
     views = (

@@ -21,7 +21,7 @@ from ferlab.running.entry import run_stage
 from ferlab.running.fits import Fits
 from ferlab.running.known import without_local
 from ferlab.running.named import judged_networks, named_runs
-from ferlab.running.recorded import check_same_data, join_digests
+from ferlab.running.recorded import is_finished, join_digests
 from ferlab.running.sweep import folder_name
 from ferlab.runs import RunFolder
 
@@ -46,10 +46,7 @@ def extract_and_fit(config: DictConfig, folder: RunFolder) -> None:
     runs = named_runs(config)
     fixed = judged_networks(config, runs)
     folder.take_unless_finished()
-    if folder.recorded_metrics() is not None:
-        folder.check_fixed(fixed)
-        check_same_data(config, folder, runs)
-        log.info("finished before, nothing to do: %s", os.path.relpath(folder.path))
+    if is_finished(config, folder, runs, fixed):
         return
     trainer = make_trainer(
         folder.path,
