@@ -13,8 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC, LinearSVC
 
-from ferlab.classical.features import Features
 from ferlab.classical.fit import Recipe, fit, load_pipeline, save_pipeline
+from ferlab.classical.kept import Features
 
 ESTIMATORS = {
     "svm": SVC(kernel="linear"),

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from skops.io.exceptions import UntrustedTypesFoundException
 
 from ferlab.checks import FerlabError, check_boolean, check_integer, check_keys
-from ferlab.classical.features import Features
+from ferlab.classical.kept import Features
 from ferlab.emotions import EMOTIONS
 from ferlab.files import replacing
 
