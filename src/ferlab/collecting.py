@@ -132,7 +132,7 @@ def _scores(metrics: Mapping[str, float], predictions: Path) -> dict[str, Score]
         images = metrics.get(f"{key}/images")
         if images is None and split != "train":  # of an early version
             if counted is None:
-                counted = _counted(predictions)
+                counted = _images_in(predictions)
             images = counted.get(key)
         macro_f1 = metrics.get(f"{key}/macro_f1")
         loss = None if split == "train" else metrics.get(f"{key}/loss")  # there, the objective
@@ -149,7 +149,7 @@ def _scores(metrics: Mapping[str, float], predictions: Path) -> dict[str, Score]
     return scores
 
 
-def _counted(predictions: Path) -> dict[str, int]:
+def _images_in(predictions: Path) -> dict[str, int]:
     """Return the images per split and part in a `predictions.npz`; none where it is damaged."""
     try:
         judged = read_predictions(predictions)

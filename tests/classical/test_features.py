@@ -12,7 +12,7 @@ from mistakes import mistake_of
 
 from ferlab.augment.targeted import TargetedAugmentation
 from ferlab.augment.transforms import RandomTransforms
-from ferlab.classical.features import EXTRA, SPLITS, Extractor
+from ferlab.classical.features import EXTRA, EXTRACTED, Extractor
 from ferlab.data.batches import TrainBatches, to_float
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.networks.build import build_network
@@ -49,7 +49,7 @@ def make_extractor(
 @pytest.mark.parametrize("batch_size", [1, 5, 256])
 def test_features_are_the_networks_at_any_batch_size(batch_size):
     extractor, network, data = make_extractor(batch_size=batch_size)
-    for split in SPLITS:
+    for split in EXTRACTED:
         rows = data.rows(split)
         images = to_float(torch.from_numpy(data.store.images[rows]))
         found = extractor.features(split, FOLDER)

@@ -25,7 +25,7 @@ from ferlab.networks.files import WEIGHTS
 
 log = logging.getLogger(__name__)
 
-SPLITS = ("train", "val", "test")
+EXTRACTED = ("train", "val", "test")
 EXTRA = "extra"
 """The transformed images that the run's plan adds to its first epoch: a split of their own."""
 
@@ -76,7 +76,7 @@ class Extractor:
         """Return the features of a split, out of `folder` where they fit, else extracted into it.
 
         Args:
-            split: one of SPLITS, or EXTRA.
+            split: one of EXTRACTED, or EXTRA.
             folder: of the features of this row.
             progress_bar: whether to show one, where standard error is a terminal.
 

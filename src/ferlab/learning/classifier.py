@@ -66,7 +66,7 @@ class EmotionClassifier(L.LightningModule):
         self.schedule = schedule
         self._scheduler: LRScheduler | None = None
         self._resumed: dict[str, Any] | None = None  # the scheduler's state in a checkpoint
-        self._counted = False  # whether the batch is among the training's metrics
+        self._is_measured = False  # whether the batch is among the training's metrics
         # Built at once: a wrong value is met before any image is read.
         values = optimizer.keywords if isinstance(optimizer, functools.partial) else {}
         if "lr" in values:
@@ -123,7 +123,7 @@ class EmotionClassifier(L.LightningModule):
         self.train_metrics.reset()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        self._counted = False
+        self._is_measured = False
 
     def seed_dropout(self, batch_idx: int) -> None:
         """Let the masks of dropout follow from the place of the batch."""
@@ -138,10 +138,10 @@ class EmotionClassifier(L.LightningModule):
         self.seed_dropout(batch_idx)
         logits = self(batch.images)
         loss: Tensor = self.loss(logits, batch.labels)
-        if not self._counted:  # an optimizer may come again, with other weights
+        if not self._is_measured:  # an optimizer may come again, with other weights
             labels = batch.labels if batch.labels.ndim == 1 else batch.labels.argmax(dim=1)
             self.train_metrics.update(logits.detach(), labels, loss)
-            self._counted = True
+            self._is_measured = True
         return loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from ferlab.checks import FerlabError, check_boolean, counted
-from ferlab.classical.features import EXTRA, SPLITS, Extractor
+from ferlab.classical.features import EXTRA, EXTRACTED, Extractor
 from ferlab.classical.fit import Fitted, Recipe, fit, save_pipeline
 from ferlab.classical.progress import peak_memory, with_clock
 from ferlab.files import write_json
@@ -69,7 +69,7 @@ class Fits:
         folder = run.path / "features" / str(extractor.layer)
         self._features = {
             split: extractor.features(split, folder, config.trainer.progress_bar)
-            for split in dict.fromkeys((*SPLITS, *self._fitted_on))
+            for split in dict.fromkeys((*EXTRACTED, *self._fitted_on))
             if split == EXTRA or len(self.data.rows(split))
         }
 
