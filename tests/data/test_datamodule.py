@@ -284,3 +284,11 @@ def test_spread_batches_are_whole_and_of_untransformed_images_of_training(
     seen = pixels(batches)
     assert len(set(seen)) == sum(sizes)
     assert set(seen) <= set(pixels_at(data.store, data.rows("train")))
+
+
+def test_each_process_has_a_part_of_the_validation_images():
+    n_val = len(module().rows("val"))
+    module(batch_size=2 * n_val).check_division(n_val)
+    with pytest.raises(FerlabError, match=f"{n_val} validation images cannot be divided among"):
+        module(batch_size=2 * n_val + 2).check_division(n_val + 1)
+    module(batch_size=2 * n_val + 2, val_fraction=0).check_division(n_val + 1)

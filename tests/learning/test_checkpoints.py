@@ -13,6 +13,7 @@ import pytest
 import torch
 from conftest import TINY, Outcome
 from interruptions import at_batch
+from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from ferlab.checks import FerlabError
 from ferlab.cli import main
@@ -101,6 +102,25 @@ def test_where_every_checkpoint_is_damaged_nothing_is_overwritten(train, stopped
         "ferlab: no checkpoint in stopped/checkpoints is whole; delete them to start again\n"
     )
     assert before == (LAST.read_bytes(), PREVIOUS.read_bytes())
+
+
+def test_where_there_is_no_checkpoint_before_a_damaged_one_none_is_said_to_be_taken(train, stopped):
+    PREVIOUS.unlink()
+    flip_a_bit(LAST)
+    status, out, err = train(*OFTEN)
+    assert status == 1
+    assert f"{LAST} is damaged\n" in out
+    assert "no checkpoint in stopped/checkpoints is whole" in err
+
+
+def test_an_error_before_a_checkpoint_is_read_does_not_blame_it(train, stopped, monkeypatch):
+    def fail(self):
+        raise RuntimeError("no network")
+
+    monkeypatch.setattr(SingleDeviceStrategy, "setup_environment", fail)
+    with pytest.raises(RuntimeError, match="no network"):
+        train(*OFTEN)
+    assert is_whole(LAST)
 
 
 def test_a_finished_training_keeps_one_checkpoint(trained):

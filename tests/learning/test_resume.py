@@ -19,6 +19,7 @@ from ferlab.files import replacing
 from ferlab.finding import find_begun
 from ferlab.learning import checkpoints, tensors
 from ferlab.learning.progress import ProgressBar
+from ferlab.learning.tensorboard import Pictures
 from ferlab.runs import RunFolder
 from ferlab.stages import train as stage
 
@@ -230,6 +231,21 @@ def test_averaged_weights_schedules_by_batch_and_two_gradients_go_on_too(
     status, _, err = train(*recipe, "hydra.run.dir=stopped")
     assert status == 0, err
     Outcome(Path("stopped")).assert_equal(Outcome(Path("whole")))
+
+
+def test_sigterm_before_the_first_batch_is_told_and_the_training_begins_again(
+    train, undisturbed, monkeypatch
+):
+    def terminate(*_):
+        signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pictures, "on_train_start", terminate)
+        status, _, err = train(*RUN, "hydra.run.dir=stopped")
+    assert status == 130
+    assert "stopped by SIGTERM as it began" in err
+    assert train(*RUN, "hydra.run.dir=stopped")[0] == 0
+    Outcome(Path("stopped")).assert_equal(undisturbed)
 
 
 def test_a_second_signal_leaves_at_once(train, monkeypatch):

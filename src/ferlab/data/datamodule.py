@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ferlab.augment.targeted import TargetedAugmentation
-from ferlab.checks import FerlabError, check_choice, check_integer, check_number
+from ferlab.checks import FerlabError, check_choice, check_integer, check_number, counted
 from ferlab.data.audit import TEST_SPLITS, Audit
 from ferlab.data.batches import EvalBatches, TrainBatches, place
 from ferlab.data.splits import assign_folds, stratified_split
@@ -205,7 +205,8 @@ class FaceDataModule(L.LightningDataModule):
         )
 
     def check_division(self, n_processes: int) -> None:
-        """Make sure that each process gets its equal part of every training batch.
+        """Make sure that each process gets its equal part of every training batch, and a part of
+        the validation images where there are any.
 
         Raises:
             FerlabError: the batches cannot be divided so.
@@ -214,6 +215,12 @@ class FaceDataModule(L.LightningDataModule):
             raise FerlabError(
                 f"data.batch_size={self.batch_size} cannot be divided among {n_processes} "
                 "processes; make it a multiple, of at least two images each"
+            )
+        n_val = len(self.rows("val"))
+        if 0 < n_val < n_processes:
+            raise FerlabError(
+                f"{counted(n_val, 'validation image')} cannot be divided among {n_processes} "
+                "processes; start fewer, or take a larger data.val_fraction"
             )
 
     def val_dataloader(self) -> EvalBatches:

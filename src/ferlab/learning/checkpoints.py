@@ -11,6 +11,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ferlab.checks import FerlabError, Interrupted
 from ferlab.data.datamodule import FaceDataModule
@@ -56,7 +57,7 @@ class Checkpoints(Callback):
         self._seconds, self._batches = _parse_every(every)
         self._written = 0.0
         self._batches_since = 0
-        self._started = self._ended = self._ended_before = False
+        self._restoring = self._ended = self._ended_before = False
         self._signals = Signals("saving first")
 
     def fit(self, trainer: L.Trainer, module: EmotionClassifier, data: FaceDataModule) -> None:
@@ -64,15 +65,18 @@ class Checkpoints(Callback):
 
         Raises:
             FerlabError: there are checkpoints, and none of them can be gone on from.
+            Interrupted: a signal came.
         """
         newest = self._newest()
         try:
             trainer.fit(module, datamodule=data, ckpt_path=newest, weights_only=True)
         except (FerlabError, OSError):
             raise
+        except SIGTERMException:  # it came while Lightning alone was listening
+            raise Interrupted("stopped by SIGTERM as it began") from None
         except Exception as error:  # what is no checkpoint of this training fails anywhere
             of_device = is_out_of_memory(error) or isinstance(error, torch.AcceleratorError)
-            if newest is None or self._started or of_device:
+            if newest is None or not self._restoring or of_device:
                 raise
             reason = f"{type(error).__name__}: {error}".splitlines()[0][:120]
             raise FerlabError(
@@ -86,7 +90,8 @@ class Checkpoints(Callback):
         for path in present:
             if is_whole(path):
                 return path
-            log.warning("%s is damaged, the one before is taken", os.path.relpath(path))
+            before = ", the one before is taken" if path != present[-1] else ""
+            log.warning("%s is damaged%s", os.path.relpath(path), before)
         if present:
             raise FerlabError(
                 f"no checkpoint in {os.path.relpath(self._last.parent)} is whole; "
@@ -100,12 +105,15 @@ class Checkpoints(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._ended_before = state_dict["ended"]
 
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self._restoring = True  # the processes have met, and all other callbacks are set up
+
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._ended_before:  # early: Lightning forgets that, and would go on
             trainer.should_stop = True
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._started = True  # all that a checkpoint holds has been restored
+        self._restoring = False  # all that a checkpoint holds has been read
         self._written = time.monotonic()
         self._signals.listen()
 
