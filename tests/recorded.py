@@ -19,6 +19,7 @@ from ferlab.history import HISTORY_COLUMNS, write_history
 from ferlab.instantiate import conf_folder, plain
 from ferlab.networks.specs import to_layers
 from ferlab.reporting import results
+from ferlab.reporting.predictions import Predictions, write_predictions
 
 ENVIRONMENT = {"data": "0" * 32, "accelerator": "cpu", "precision": "32-true", "device": "cpu"}
 
@@ -84,7 +85,7 @@ def write_run(
         **results.measure(predictions),
     }
     write_record(folder, "train", config, ENVIRONMENT, metrics)
-    results.write_predictions(predictions, folder / "predictions.npz")
+    write_predictions(predictions, folder / "predictions.npz")
     write_history(folder / "history.csv", history)
     write_model(folder / "model", model_name)
     return folder
@@ -96,7 +97,7 @@ def write_evaluation(folder: Path, *runs: Path, accuracy: float = 0.6, view: str
     predictions = _predictions(accuracy, 70, 140, 0, 7)
     environment = {**ENVIRONMENT, "runs": ", ".join(map(str, runs))}
     write_record(folder, "evaluate", config, environment, results.measure(predictions))
-    results.write_predictions(predictions, folder / "predictions.npz")
+    write_predictions(predictions, folder / "predictions.npz")
     return folder
 
 
@@ -106,7 +107,7 @@ def write_classifier(run: Path, name: str, accuracy: float = 0.6) -> Path:
     predictions = _predictions(accuracy, 70, 140, 0, 8)
     folder = run / "classical" / name
     write_record(folder, "fit", config, ENVIRONMENT, results.measure(predictions))
-    results.write_predictions(predictions, folder / "predictions.npz")
+    write_predictions(predictions, folder / "predictions.npz")
     return folder
 
 
@@ -158,7 +159,7 @@ def _predictions(
     images_seed: int,
     seed: int,
     test_accuracy: float | None = None,
-) -> dict[str, results.Predictions]:
+) -> dict[str, Predictions]:
     images, random = np.random.default_rng(images_seed), np.random.default_rng([images_seed, seed])
     predictions = {}
     of_test = accuracy if test_accuracy is None else test_accuracy
@@ -169,7 +170,7 @@ def _predictions(
         probabilities = random.random((n, 7), dtype=np.float32)
         probabilities[np.arange(n), predicted] += 2
         half = np.arange(n) < n // 2
-        predictions[split] = results.Predictions(
+        predictions[split] = Predictions(
             names=np.array(
                 [f"{split}/{EMOTIONS[label]}/{i}.jpg" for i, label in enumerate(labels)]
             ),

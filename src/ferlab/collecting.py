@@ -14,8 +14,8 @@ from ferlab.networks.files import DESCRIPTION, WEIGHTS, read_description
 from ferlab.networks.specs import NetworkSpec
 from ferlab.networks.summary import summarise
 from ferlab.reporting.entries import SPLITS, Entry, Score
-from ferlab.reporting.mcnemar import read_predictions
 from ferlab.reporting.namesakes import with_details, with_marks
+from ferlab.reporting.predictions import read_predictions
 from ferlab.runs import RunFolder
 from ferlab.settings import all_settings, own_columns
 

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC, LinearSVC
 
-from ferlab.classical.fit import Recipe, fit, load_pipeline, save_pipeline
+from ferlab.classical.fit import ClassifierSpec, fit, load_pipeline, save_pipeline
 from ferlab.classical.kept import Features
 
 ESTIMATORS = {
@@ -44,7 +44,7 @@ def make_features(n_per_class=6, classes=range(7), seed=0):
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_a_kept_classifier_predicts_as_before(name):
     train, test = make_features(), make_features(seed=1)
-    fitted = fit(Recipe(name, ESTIMATORS[name]), [train])
+    fitted = fit(ClassifierSpec(name, ESTIMATORS[name]), [train])
     save_pipeline(fitted.pipeline, Path("kept.skops"))
     loaded = load_pipeline(Path("kept.skops"))
     assert np.array_equal(loaded.predict(test.values), fitted.pipeline.predict(test.values))
@@ -57,7 +57,7 @@ def test_a_kept_classifier_predicts_as_before(name):
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_the_most_probable_class_is_scikit_learns_prediction(name):
     train, test = make_features(), make_features(seed=1)
-    fitted = fit(Recipe(name, ESTIMATORS[name]), [train])
+    fitted = fit(ClassifierSpec(name, ESTIMATORS[name]), [train])
     expected = ESTIMATORS[name].__class__(**ESTIMATORS[name].get_params())
     expected.fit(train.values, train.labels)
     probabilities = fitted.probabilities(test.values)
@@ -67,27 +67,29 @@ def test_the_most_probable_class_is_scikit_learns_prediction(name):
 
 def test_standardised_features_have_mean_0_and_deviation_1():
     train = make_features()
-    scale = fit(Recipe("svm", SVC(), standardise=True), [train]).pipeline["scale"]
+    scale = fit(ClassifierSpec("svm", SVC(), standardise=True), [train]).pipeline["scale"]
     scaled = scale.transform(train.values)
     assert np.allclose(scaled.mean(axis=0), 0, atol=1e-5)
     assert np.allclose(scaled.std(axis=0), 1, atol=1e-5)
 
 
 def test_several_features_are_fitted_together():
-    both = fit(Recipe("svm", SVC()), [make_features(seed=0), make_features(seed=1)])
+    both = fit(ClassifierSpec("svm", SVC()), [make_features(seed=0), make_features(seed=1)])
     assert both.pipeline["classifier"].shape_fit_ == (84, 5)
 
 
 def test_a_search_takes_the_most_accurate_combination():
-    recipe = Recipe("svm", SVC(), search={"C": [1e-6, 1.0], "kernel": ["linear"]}, folds=2)
-    fitted = fit(recipe, [make_features()])
+    spec = ClassifierSpec("svm", SVC(), search={"C": [1e-6, 1.0], "kernel": ["linear"]}, folds=2)
+    fitted = fit(spec, [make_features()])
     assert [one["parameters"]["C"] for one in fitted.tried] == [1.0, 1e-6]
     assert fitted.tried[0]["accuracy"] > fitted.tried[1]["accuracy"]
     assert fitted.pipeline["classifier"].C == 1.0
 
 
 def test_a_class_without_images_is_refused():
-    line = mistake_of(fit, Recipe("svm", SVC()), [make_features(classes=[0, 1, 2, 3, 4, 6])])
+    line = mistake_of(
+        fit, ClassifierSpec("svm", SVC()), [make_features(classes=[0, 1, 2, 3, 4, 6])]
+    )
     assert "train has no image of sad" in line
 
 
@@ -105,8 +107,10 @@ def test_a_class_without_images_is_refused():
         ({"folds": 1}, "folds must be an integer >= 2; got 1"),
     ],
 )
-def test_a_wrong_recipe_is_refused_before_it_is_fitted(arguments, message):
-    assert message in mistake_of(lambda: Recipe(**{"name": "svm", "estimator": SVC(), **arguments}))
+def test_a_wrong_spec_is_refused_before_it_is_fitted(arguments, message):
+    assert message in mistake_of(
+        lambda: ClassifierSpec(**{"name": "svm", "estimator": SVC(), **arguments})
+    )
 
 
 class Nearest(ClassifierMixin, BaseEstimator):
@@ -123,17 +127,19 @@ class Nearest(ClassifierMixin, BaseEstimator):
 
 def test_another_librarys_classifier_is_fitted():
     features = make_features()
-    predicted = fit(Recipe("nearest", Nearest()), [features]).pipeline.predict(features.values)
+    predicted = fit(ClassifierSpec("nearest", Nearest()), [features]).pipeline.predict(
+        features.values
+    )
     assert (predicted == features.labels).mean() > 0.5
 
 
 def test_more_folds_than_images_are_refused():
-    recipe = Recipe("svm", SVC(), search={"C": [1.0]}, folds=50)
-    assert "classifier.svm: " in mistake_of(fit, recipe, [make_features()])
+    spec = ClassifierSpec("svm", SVC(), search={"C": [1.0]}, folds=50)
+    assert "classifier.svm: " in mistake_of(fit, spec, [make_features()])
 
 
 def test_a_kept_classifier_with_a_foreign_type_is_refused():
-    fitted = fit(Recipe("svm", SVC()), [make_features()])
+    fitted = fit(ClassifierSpec("svm", SVC()), [make_features()])
     fitted.pipeline.extra = operator.methodcaller("upper")
     skops.io.dump(fitted.pipeline, "foreign.skops")
     assert "foreign.skops holds operator.methodcaller" in mistake_of(
@@ -142,7 +148,9 @@ def test_a_kept_classifier_with_a_foreign_type_is_refused():
 
 
 def test_a_forest_whose_nodes_point_outside_is_refused():
-    fitted = fit(Recipe("forest", RandomForestClassifier(3, random_state=0)), [make_features()])
+    fitted = fit(
+        ClassifierSpec("forest", RandomForestClassifier(3, random_state=0)), [make_features()]
+    )
     tree = fitted.pipeline["classifier"].estimators_[1].tree_
     state = tree.__getstate__()
     state["nodes"]["left_child"][0] = 10**6

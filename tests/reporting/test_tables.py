@@ -13,7 +13,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from ferlab.checks import FerlabError
 from ferlab.emotions import EMOTIONS
-from ferlab.reporting.results import Predictions
+from ferlab.reporting.predictions import Predictions
 from ferlab.reporting.tables import (
     classification_report,
     confusion,

@@ -5,7 +5,6 @@ import json
 import shutil
 from pathlib import Path
 
-import hydra
 import numpy as np
 import pytest
 import yaml
@@ -13,10 +12,8 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from ferlab.classical.fit import load_pipeline
 from ferlab.cli import main
-from ferlab.instantiate import conf_folder, plain
 from ferlab.networks.files import load_network, save_network
 from ferlab.running import fits
-from ferlab.stages.extract_and_fit import folder_names
 
 RUN = Path("outputs/train/tiny")
 CLASSICAL = RUN / "classical"
@@ -290,19 +287,6 @@ def test_a_run_that_names_foreign_code_is_refused(extract_and_fit):
     status, _, err = extract_and_fit()
     assert status == 1
     assert "names 'os.system', which ferlab does not ship" in err
-
-
-def test_a_long_search_has_a_folder_whose_name_is_not_too_long():
-    def name(*tried):
-        with hydra.initialize_config_dir(str(conf_folder()), version_base=None):
-            search = f"+search.svm.C=[{','.join(map(str, tried))}]"
-            config = hydra.compose("extract_and_fit", ["classifiers=[svm]", search])
-            return folder_names(plain(config))["svm"]
-
-    assert name(1, 10) == "svm-search-C-1_10"
-    long, longer = name(*range(1, 99)), name(*range(1, 100))
-    assert len(long) < 120
-    assert long != longer
 
 
 def test_what_a_persons_own_file_changes_of_a_classifier_is_in_its_folders_name(extract_and_fit):

@@ -30,7 +30,7 @@ looks, and numbers that a multi-layer perceptron was fitted with."""
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ClassifierSpec:
     """A classifier and how it is fitted, checked before any image is read.
 
     Attributes:
@@ -109,8 +109,8 @@ class Fitted:
         return hasattr(self.pipeline, "predict_proba")
 
 
-def fit(recipe: Recipe, train: Sequence[Features]) -> Fitted:
-    """Return the recipe's classifier, fitted on these features together.
+def fit(spec: ClassifierSpec, train: Sequence[Features]) -> Fitted:
+    """Return the classifier of `spec`, fitted on these features together.
 
     In a search, identical images stay on one side of each fold, and so do the images that were
     made from one original.
@@ -124,18 +124,18 @@ def fit(recipe: Recipe, train: Sequence[Features]) -> Fitted:
     if not counts.all():
         missing = ", ".join(EMOTIONS[label] for label in np.flatnonzero(counts == 0))
         raise FerlabError(f"train has no image of {missing}; a classifier needs all seven classes")
-    scale = StandardScaler() if recipe.standardise else "passthrough"
-    pipeline = Pipeline([("scale", scale), ("classifier", clone(recipe.estimator))])
+    scale = StandardScaler() if spec.standardise else "passthrough"
+    pipeline = Pipeline([("scale", scale), ("classifier", clone(spec.estimator))])
     try:
-        if not recipe.search:
+        if not spec.search:
             return Fitted(pipeline.fit(values, labels), [])
-        grid = {f"classifier__{name}": list(tried) for name, tried in recipe.search.items()}
-        folds = StratifiedGroupKFold(recipe.folds, shuffle=True, random_state=recipe.seed)
+        grid = {f"classifier__{name}": list(tried) for name, tried in spec.search.items()}
+        folds = StratifiedGroupKFold(spec.folds, shuffle=True, random_state=spec.seed)
         search = GridSearchCV(pipeline, grid, cv=folds, scoring="accuracy", error_score="raise")
         groups = np.concatenate([features.hashes for features in train])
         search.fit(values, labels, groups=groups)
     except ValueError as error:
-        raise FerlabError(f"classifier.{recipe.name}: {str(error).splitlines()[0]}") from error
+        raise FerlabError(f"classifier.{spec.name}: {str(error).splitlines()[0]}") from error
     return Fitted(search.best_estimator_, _tried(search.cv_results_))
 
 

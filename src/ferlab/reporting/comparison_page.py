@@ -8,7 +8,7 @@ from ferlab.reporting import comparison, figures, page
 from ferlab.reporting.entries import HIGHER_IS_BETTER, TRAINED, Entry, OverSeeds, of_each, ordered
 from ferlab.reporting.extractors import ALONE
 from ferlab.reporting.literature import REPORT_IMAGES, TABLE_3
-from ferlab.reporting.mcnemar import PairTest, confusion_of
+from ferlab.reporting.mcnemar import PairTest
 from ferlab.reporting.overlays import (
     COLOURS,
     HIGHLIGHTED,
@@ -16,6 +16,7 @@ from ferlab.reporting.overlays import (
     draw_costs,
     draw_overlaid,
 )
+from ferlab.reporting.predictions import confusion_of
 from ferlab.reporting.report_tables import table_3, table_4
 
 MOST_TEST_SETS, MOST_MODELS, MOST_MATRICES = 3, 15, 4

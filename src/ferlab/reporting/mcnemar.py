@@ -1,25 +1,15 @@
 """Whether two classifiers differ on the same images: McNemar's test (1947, Psychometrika 12)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ferlab.checks import FerlabError, counted
-from ferlab.emotions import EMOTIONS
-from ferlab.files import DAMAGED
 from ferlab.reporting.intervals import paired_interval
+from ferlab.reporting.predictions import Columns, Judged
 
 _LEVEL = 0.05  # of significance
-_LARGEST = 1 << 30  # bytes of all columns together; FER-2013's predictions have two million
-
-Columns = tuple[NDArray[np.str_], NDArray[np.int64], NDArray[np.int64]]
-"""Names, labels and predicted classes of images, each (N,)."""
-
-Judged = Mapping[str, Columns]
-"""The columns of each split and `test/part`."""
 
 
 @dataclass(frozen=True)
@@ -116,64 +106,6 @@ class PairTest:
                 ("p", result.p_value),
             )
         }
-
-
-def read_predictions(path: Path) -> Judged:
-    """Return names, labels and predicted classes of every split and part in a `predictions.npz`.
-
-    Raises:
-        FerlabError: the file is missing or damaged.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if sum(entry.file_size for entry in file.zip.infolist()) > _LARGEST:
-                raise ValueError("it is too large")
-            return dict(_judged(file))
-    except FileNotFoundError as error:
-        raise FerlabError(f"there is no {path}; name a finished run or evaluation") from error
-    except DAMAGED as error:
-        raise FerlabError(f"{path} is damaged ({error})") from error
-
-
-def _judged(
-    file: Mapping[str, NDArray[np.generic]],
-) -> Iterator[tuple[str, Columns]]:
-    """Yield each split and part with its names, labels and predicted classes."""
-    for split in ("val", "test"):
-        if f"{split}_names" not in file:
-            continue
-        if f"{split}_predicted" in file:
-            predicted = file[f"{split}_predicted"]
-        else:
-            predicted = file[f"{split}_probabilities"].argmax(axis=1)
-        names, labels = file[f"{split}_names"], file[f"{split}_labels"]
-        if len({column.shape for column in (names, labels, predicted)}) > 1 or names.ndim != 1:
-            raise ValueError(f"{split} has columns of different lengths")
-        if not set(np.unique([labels, predicted]).tolist()) <= set(range(len(EMOTIONS))):
-            raise ValueError(f"{split} has unknown classes")
-        columns = names.astype(np.str_), labels.astype(np.int64), predicted.astype(np.int64)
-        yield split, columns
-        for part in ("public", "private", "clean"):
-            chosen = np.asarray(file.get(f"{split}_{part}", []), dtype=bool)
-            if chosen.any():
-                names, labels, predicted = columns
-                yield f"{split}/{part}", (names[chosen], labels[chosen], predicted[chosen])
-
-
-def confusion_of(path: Path) -> NDArray[np.int64]:
-    """Return the confusion matrix (7, 7) of the test images in a `predictions.npz`.
-
-    Rows are the true class, columns the predicted one.
-
-    Raises:
-        FerlabError: the file is missing or damaged, or knows no test images.
-    """
-    judged = read_predictions(path)
-    if "test" not in judged:
-        raise FerlabError(f"{path} has no test images; choose a run that was tested")
-    _, labels, predicted = judged["test"]
-    n = len(EMOTIONS)
-    return np.bincount(labels * n + predicted, minlength=n * n).reshape(n, n)
 
 
 def compare_judged(first: Judged, second: Judged, same_data: bool = False) -> dict[str, Paired]:

@@ -11,13 +11,14 @@ from omegaconf import DictConfig
 
 from ferlab.checks import FerlabError, check_boolean, counted
 from ferlab.classical.features import EXTRA, EXTRACTED, Extractor
-from ferlab.classical.fit import Fitted, Recipe, fit, save_pipeline
+from ferlab.classical.fit import ClassifierSpec, Fitted, fit, save_pipeline
 from ferlab.classical.progress import peak_memory, with_clock
 from ferlab.files import write_json
 from ferlab.finding import model_folder
 from ferlab.instantiate import plain
 from ferlab.networks.files import load_network
 from ferlab.reporting import results
+from ferlab.reporting.predictions import Predictions, write_predictions
 from ferlab.running.recorded import data_title, recorded_data
 from ferlab.runs import RunFolder
 
@@ -87,11 +88,11 @@ class Fits:
             }
         )
 
-    def fit_and_judge(self, recipe: Recipe, name: str) -> dict[str, float]:
-        """Return the metrics of the recipe's classifier, fitted now unless it was before.
+    def fit_and_judge(self, spec: ClassifierSpec, name: str) -> dict[str, float]:
+        """Return the metrics of its classifier, fitted now unless it was before.
 
         Args:
-            recipe: of the classifier.
+            spec: the classifier's.
             name: of its folder, in the run's `classical/`.
 
         Raises:
@@ -99,16 +100,16 @@ class Fits:
         """
         place = self._run.path / "classical" / name
         with RunFolder(place, "fit", remedy="delete it and start again") as folder:
-            settings = self._settings(recipe)
+            settings = self._settings(spec)
             folder.check_configuration(settings)
             if folder.busy():
-                log.info("%s: waiting for another process that is at it", recipe.name)
+                log.info("%s: waiting for another process that is at it", spec.name)
             folder.take_unless_finished(wait=True)
             folder.check_configuration(settings)  # again: the other process may fit otherwise
             if (recorded := folder.recorded_metrics()) is not None:
-                log.info("%s: fitted before, in %s", recipe.name, os.path.relpath(place))
+                log.info("%s: fitted before, in %s", spec.name, os.path.relpath(place))
                 return recorded
-            fitted, predictions = self._fit(recipe)
+            fitted, predictions = self._fit(spec)
             metrics = results.measure(predictions)
             judged_on = {"data": self.data.store.digest, "title": self.title}
             folder.open(settings, judged_on, device="cpu")
@@ -116,33 +117,33 @@ class Fits:
                 f"{name} on features {self._extractor.layer} of Model {self._name}, {self.title}"
             )
             report = results.write_report(predictions["test"], f"{title}, test", folder.report)
-            results.write_predictions(predictions, folder.predictions)
-            save_pipeline(fitted.pipeline, place / f"{recipe.name}.skops")
+            write_predictions(predictions, folder.predictions)
+            save_pipeline(fitted.pipeline, place / f"{spec.name}.skops")
             if fitted.tried:
                 write_json(place / "search.json", fitted.tried)
             write_json(folder.metrics, metrics)
             log.info("\n%s\n\n%s\n", report, results.describe(metrics))
         return metrics
 
-    def _fit(self, recipe: Recipe) -> tuple[Fitted, dict[str, results.Predictions]]:
+    def _fit(self, spec: ClassifierSpec) -> tuple[Fitted, dict[str, Predictions]]:
         """Return the fitted classifier and what it predicts, and say what both took."""
         shown = self._config.trainer.progress_bar
         train = [self._features[split] for split in self._fitted_on]
         start = time.perf_counter()
-        fitted = with_clock(f"{recipe.name}: fitting", lambda: fit(recipe, train), shown)
+        fitted = with_clock(f"{spec.name}: fitting", lambda: fit(spec, train), shown)
         log.info(
             "%s: fitted on %d images in %.1f s, peak memory %s",
-            recipe.name,
+            spec.name,
             sum(len(features.labels) for features in train),
             time.perf_counter() - start,
             peak_memory(),
         )
         if fitted.tried:
             best = fitted.tried[0]
-            log.info("%s: best of the search %s", recipe.name, best)
+            log.info("%s: best of the search %s", spec.name, best)
         start = time.perf_counter()
         predictions = with_clock(
-            f"{recipe.name}: predicting",
+            f"{spec.name}: predicting",
             lambda: {
                 split: self._predictions(
                     split,
@@ -155,20 +156,20 @@ class Fits:
         )
         log.info(
             "%s: predicted %d images in %.1f s, peak memory %s",
-            recipe.name,
+            spec.name,
             sum(len(predicted.labels) for predicted in predictions.values()),
             time.perf_counter() - start,
             peak_memory(),
         )
         return fitted, predictions
 
-    def _settings(self, recipe: Recipe) -> dict[str, object]:
+    def _settings(self, spec: ClassifierSpec) -> dict[str, object]:
         """Return all that the fitted classifier follows from."""
         values = plain(self._config)
-        search = {"parameters": dict(recipe.search), "folds": recipe.folds, "seed": recipe.seed}
+        search = {"parameters": dict(spec.search), "folds": spec.folds, "seed": spec.seed}
         return {
-            "classifier": {recipe.name: values["classifier"][recipe.name]},
-            "search": search if recipe.search else None,
+            "classifier": {spec.name: values["classifier"][spec.name]},
+            "search": search if spec.search else None,
             "features": {
                 split: self._extractor.manifest(split)
                 for split in (*self._fitted_on, *self._judged_on)
@@ -177,9 +178,9 @@ class Fits:
 
     def _predictions(
         self, split: str, probabilities: NDArray[np.float32], probabilistic: bool = True
-    ) -> results.Predictions:
+    ) -> Predictions:
         features = self._features[split]
-        return results.Predictions(
+        return Predictions(
             names=features.names,
             images=self.data.store.images[self.data.rows(split)],
             labels=features.labels,

@@ -10,7 +10,7 @@ from ferlab.data.batches import Batch, EvalBatches
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.signals import Signals
-from ferlab.reporting.results import Predictions
+from ferlab.reporting.predictions import Predictions
 
 
 def predict(

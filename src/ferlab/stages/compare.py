@@ -16,7 +16,8 @@ from ferlab.finding import find_run
 from ferlab.instantiate import plain
 from ferlab.reporting import comparison, comparison_page, page
 from ferlab.reporting.entries import COLUMNS, HIGHER_IS_BETTER, choose, ordered, over_seeds
-from ferlab.reporting.mcnemar import PairTest, compare_judged, read_predictions
+from ferlab.reporting.mcnemar import PairTest, compare_judged
+from ferlab.reporting.predictions import read_predictions
 from ferlab.running.entry import run_stage
 from ferlab.running.named import searched_folders
 from ferlab.runs import RunFolder

@@ -17,6 +17,7 @@ from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.trainer import describe_device, make_trainer
 from ferlab.networks.files import DESCRIPTION, load_network, read_description
 from ferlab.reporting import results
+from ferlab.reporting.predictions import Predictions, average, write_predictions
 from ferlab.running.entry import run_stage
 from ferlab.running.named import judged_networks, named_runs
 from ferlab.running.predict import predict
@@ -54,7 +55,7 @@ def evaluate(config: DictConfig, folder: RunFolder) -> None:
     )
     members = [_predict(config, trainer, run) for run in runs]
     try:
-        predictions = {"test": results.average([one.predictions["test"] for one in members])}
+        predictions = {"test": average([one.predictions["test"] for one in members])}
     except ValueError:
         raise FerlabError(
             "these runs have different test images; name some for all of them with data.root=, "
@@ -62,7 +63,7 @@ def evaluate(config: DictConfig, folder: RunFolder) -> None:
         ) from None
     if all("val" in one.predictions for one in members):
         try:
-            predictions["val"] = results.average([one.predictions["val"] for one in members])
+            predictions["val"] = average([one.predictions["val"] for one in members])
         except ValueError:
             log.info("val is left out: these runs were validated on different images")
 
@@ -78,7 +79,7 @@ def evaluate(config: DictConfig, folder: RunFolder) -> None:
         },
         device=describe_device(trainer),
     )
-    results.write_predictions(predictions, folder.predictions)
+    write_predictions(predictions, folder.predictions)
     kind = "Model" if len(runs) == 1 else "Ensemble of"
     title = f"{kind} {', '.join(one.name for one in members)}, {members[-1].data_title}, test"
     report = results.write_report(predictions["test"], title, folder.report)
@@ -100,7 +101,7 @@ class _Member(NamedTuple):
     name: str
     data_title: str
     data_digest: str
-    predictions: dict[str, results.Predictions]
+    predictions: dict[str, Predictions]
 
 
 def _predict(config: DictConfig, trainer: L.Trainer, run: RunFolder) -> _Member:

@@ -3,26 +3,20 @@
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import hydra
 from omegaconf import DictConfig
 
-from ferlab.checks import FerlabError, check_integer, check_keys
-from ferlab.classical.fit import Recipe
 from ferlab.files import write_json, write_text
 from ferlab.finding import model_name
-from ferlab.instantiate import instantiate, plain
-from ferlab.keys import flatten
+from ferlab.instantiate import plain
 from ferlab.learning.trainer import describe_device, make_trainer
 from ferlab.reporting.extractors import ALONE, extractors_to_csv, format_extractors
+from ferlab.running.classifiers import folder_names, make_specs
 from ferlab.running.entry import run_stage
 from ferlab.running.fits import Fits
-from ferlab.running.known import without_local
 from ferlab.running.named import judged_networks, named_runs
 from ferlab.running.recorded import is_finished, join_digests
-from ferlab.running.sweep import folder_name
 from ferlab.runs import RunFolder
 
 log = logging.getLogger(__name__)
@@ -41,7 +35,7 @@ def extract_and_fit(config: DictConfig, folder: RunFolder) -> None:
     """
     values = plain(config)
     folder.check_configuration(values)
-    recipes = make_recipes(values)
+    specs = make_specs(values)
     folders = folder_names(values)
     runs = named_runs(config)
     fixed = judged_networks(config, runs)
@@ -60,9 +54,7 @@ def extract_and_fit(config: DictConfig, folder: RunFolder) -> None:
     titles = set()
     for run, name in zip(runs, _names(runs), strict=True):
         fits = Fits(config, run, trainer.strategy.root_device)
-        judged[name] = {
-            recipe.name: fits.fit_and_judge(recipe, folders[recipe.name]) for recipe in recipes
-        }
+        judged[name] = {spec.name: fits.fit_and_judge(spec, folders[spec.name]) for spec in specs}
         judged[name][ALONE] = fits.judge_network()
         data[fits.data.store.digest] = fits.judged_images
         titles.add(fits.title)
@@ -99,71 +91,6 @@ def extract_and_fit(config: DictConfig, folder: RunFolder) -> None:
     )
     log.info("\n%s\n", table)
     log.info("folder: %s", os.path.relpath(folder.path))
-
-
-def make_recipes(values: Mapping[str, Any]) -> list[Recipe]:
-    """Return the classifiers that are named, checked before any image is read.
-
-    Raises:
-        FerlabError: an unknown name, or a parameter that a classifier does not have or allow.
-    """
-    names, known, search = values["classifiers"], values["classifier"], values["search"]
-    if not isinstance(names, list) or not names:
-        raise FerlabError(f"classifiers must be a list such as [svm,random_forest]; got {names!r}")
-    check_keys("classifier", names, known)
-    if not isinstance(search, dict):
-        raise FerlabError(f"search must map classifiers to parameters; got {search!r}")
-    check_keys("search", search, known)
-    seed = check_integer("seed", values["seed"], at_least=0, at_most=2**32 - 1)
-    recipes = []
-    for name in dict.fromkeys(names):
-        if not isinstance(known[name], Mapping) or "_target_" not in known[name]:
-            raise FerlabError(
-                f"classifier.{name} must name a class with _target_; got {known[name]!r}; to leave "
-                "it out, name the others with classifiers=[…]"
-            )
-        node = dict(known[name])
-        standardise = node.pop("standardise", False)
-        estimator = instantiate(node, f"classifier.{name}")
-        recipes.append(
-            Recipe(name, estimator, standardise, search.get(name, {}), values["folds"], seed)
-        )
-    return recipes
-
-
-def folder_names(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return the name of each classifier's folder: its own, and what it has out of the ordinary.
-
-    So the jobs of a sweep keep their results apart: `svm`, `svm-C-0.1`, `svm-augmented-True`. What
-    a person's own `conf/local` changes of a shipped classifier is out of the ordinary, too.
-    """
-    shipped = plain(hydra.compose("extract_and_fit", without_local()))
-    own = plain(hydra.compose("extract_and_fit"))
-    names = {}
-    for name in values["classifiers"]:
-        ordinary = shipped if name in shipped["classifier"] else own
-        usual, wanted = _settings(ordinary, name), _settings(values, name)
-        if name not in ordinary["classifier"]:  # a person's own, by its name
-            usual = {**usual, "_target_": wanted["_target_"]}
-        usual = {"folds": ordinary["folds"], **usual}
-        differing = [f"{key}-{value}" for key, value in wanted.items() if value != usual.get(key)]
-        names[name] = folder_name("".join(map(_typeable, "-".join([name, *differing]))))
-    return names
-
-
-def _settings(values: Mapping[str, Any], name: str) -> dict[str, object]:
-    """Return what a person can choose for this classifier, by names that fit into a folder's."""
-    search = values["search"].get(name, {})
-    return {
-        **flatten(values["classifier"].get(name, {})),
-        **values["features"],
-        **{f"search-{key}": "_".join(map(str, tried)) for key, tried in search.items()},
-        **({"folds": values["folds"]} if search else {}),
-    }
-
-
-def _typeable(letter: str) -> str:
-    return letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "_"
 
 
 def _names(runs: Sequence[RunFolder]) -> list[str]:

@@ -30,6 +30,7 @@ from ferlab.learning.tensorboard import Pictures, RunTensorBoard
 from ferlab.learning.trainer import describe_device
 from ferlab.networks.files import save_network
 from ferlab.reporting import figures, results
+from ferlab.reporting.predictions import write_predictions
 from ferlab.running.compose import make_classifier, make_configured_trainer, make_data
 from ferlab.running.entry import run_stage
 from ferlab.running.known import local_values
@@ -212,7 +213,7 @@ def _finish(
     if not trainer.is_global_zero:
         return metrics
     save_network(classifier.network, folder.model, classifier.test_time)
-    results.write_predictions(predictions, folder.predictions)
+    write_predictions(predictions, folder.predictions)
     judged, predicted = list(predictions.items())[-1]
     run = f"Model {config.model.name}, {config.data.title}"
     title = f"{run}, {judged}"
