@@ -262,8 +262,8 @@ def _found(name: str, beside: Path) -> Path:
 
 
 def _description(run: Path) -> Path:
-    """Return where `model.yaml` lies: in `model/`, or, of shipped weights, in the folder."""
-    return (model_folder(RunFolder(run)) or run) / DESCRIPTION
+    """Return the `model.yaml` of a run or of shipped weights."""
+    return model_folder(RunFolder(run)) / DESCRIPTION
 
 
 def _model_name(run: Path) -> str:

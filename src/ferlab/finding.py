@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ferlab.checks import FerlabError, did_you_mean
 from ferlab.files import read_yaml
+from ferlab.networks.files import DESCRIPTION
 from ferlab.reporting.jobs import FINISHED
 from ferlab.runs import RunFolder
 
@@ -24,7 +25,7 @@ def find_run(name: str, searched: Iterable[str | Path] = ("outputs",)) -> RunFol
     folder = Path(name)
     if folder.is_dir():
         run = RunFolder(folder)
-        if model_folder(run) is None:
+        if not (model_folder(run) / DESCRIPTION).is_file():
             state = "not finished" if run.config.exists() else "not a run: it holds no model"
             raise FerlabError(f"run={name} is {state}; finish it, or name another")
         return run
@@ -101,21 +102,18 @@ def finished_runs(searched: Iterable[str | Path]) -> Iterator[RunFolder]:
     for place in searched:
         for metrics in sorted(Path(place).rglob("metrics.json")):
             run = RunFolder(metrics.parent)
-            if (run.model / "model.yaml").is_file():
+            if (run.model / DESCRIPTION).is_file():
                 yield run
 
 
-def model_folder(run: RunFolder) -> Path | None:
+def model_folder(run: RunFolder) -> Path:
     """Return where the run's model lies: in `model/`, or, of shipped weights, in the folder."""
-    return next(
-        (place for place in (run.model, run.path) if (place / "model.yaml").is_file()), None
-    )
+    return run.model if (run.model / DESCRIPTION).is_file() else run.path
 
 
 def model_name(run: RunFolder) -> str:
     """Return the name in the run's `model.yaml`; an empty one where it cannot be read."""
-    folder = model_folder(run)
     try:
-        return str(read_yaml((folder or run.model) / "model.yaml")["name"])
+        return str(read_yaml(model_folder(run) / DESCRIPTION)["name"])
     except (OSError, FerlabError, KeyError):
         return ""

@@ -85,7 +85,6 @@ class _NetworkTeacher:
 
     def __init__(self, run: RunFolder, values: Mapping[str, Any]) -> None:
         place = model_folder(run)
-        assert place is not None  # a run that was found has one
         views = read_description(place / DESCRIPTION).test_time
         self._classifier = EmotionClassifier(load_network(place), test_time=views)
         self.name = os.path.relpath(run.path)

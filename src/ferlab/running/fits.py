@@ -43,7 +43,6 @@ class Fits:
 
     def __init__(self, config: DictConfig, run: RunFolder, device: torch.device) -> None:
         model = model_folder(run)
-        assert model is not None  # a run that was found has one
         network = load_network(model)
         recorded = run.known_config()
         augmented = check_boolean("features.augmented", config.features.augmented)

@@ -50,6 +50,5 @@ def judged_networks(config: DictConfig, runs: Sequence[RunFolder]) -> dict[str, 
     Raises:
         FerlabError: one has no weights.
     """
-    places = filter(None, map(model_folder, runs))
-    weights = ", ".join(digest_weights(place)[:12] for place in places)
+    weights = ", ".join(digest_weights(model_folder(run))[:12] for run in runs)
     return {"weights": weights, "data_root": str(config.data.root)}

@@ -3,14 +3,12 @@
 import contextlib
 import logging
 import math
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import optuna
 from filelock import FileLock, Timeout
 from optuna.distributions import BaseDistribution
-from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import TPESampler
 from optuna.storages import JournalStorage
@@ -214,11 +212,7 @@ class Search:
 
     def _sampler(self, begun: int) -> TPESampler:
         # One per trial: two processes with one seed would draw the same values in the same order.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            return TPESampler(
-                n_startup_trials=self._startup, seed=mix_seed(self._seed, begun) % 2**32
-            )
+        return TPESampler(n_startup_trials=self._startup, seed=mix_seed(self._seed, begun) % 2**32)
 
     def _lock_file(self, number: int) -> Path:
         return self._locks / f"trial-{number}.lock"

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,10 +39,9 @@ ON_CONSOLE = (
 SHOWN_ON_CONSOLE = 20
 
 
-def main(overrides: Sequence[str] | None = None) -> int:
-    """Run the stage with these overrides, or those of the command line; return the exit status."""
-    arguments = sys.argv[1:] if overrides is None else overrides
-    return run_stage("compare", compare, arguments, sweeps=False)
+def main(overrides: Sequence[str]) -> int:
+    """Run the stage with these overrides; return the exit status."""
+    return run_stage("compare", compare, overrides, sweeps=False)
 
 
 def compare(config: DictConfig, folder: RunFolder) -> None:

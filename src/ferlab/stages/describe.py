@@ -1,7 +1,6 @@
 """`ferlab describe`: the layers of networks, their shapes, parameters and multiply-accumulates."""
 
 import logging
-import sys
 from collections.abc import Sequence
 
 import hydra
@@ -21,10 +20,9 @@ from ferlab.runs import RunFolder
 log = logging.getLogger(__name__)
 
 
-def main(overrides: Sequence[str] | None = None) -> int:
-    """Run the stage with these overrides, or those of the command line; return the exit status."""
-    arguments = sys.argv[1:] if overrides is None else overrides
-    return run_stage("describe", describe, arguments, sweeps=False)
+def main(overrides: Sequence[str]) -> int:
+    """Run the stage with these overrides; return the exit status."""
+    return run_stage("describe", describe, overrides, sweeps=False)
 
 
 def describe(config: DictConfig, folder: RunFolder) -> None:

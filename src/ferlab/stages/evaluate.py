@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -33,9 +32,9 @@ from ferlab.runs import RunFolder
 log = logging.getLogger(__name__)
 
 
-def main(overrides: Sequence[str] | None = None) -> int:
-    """Run the stage with these overrides, or those of the command line; return the exit status."""
-    return run_stage("evaluate", evaluate, sys.argv[1:] if overrides is None else overrides)
+def main(overrides: Sequence[str]) -> int:
+    """Run the stage with these overrides; return the exit status."""
+    return run_stage("evaluate", evaluate, overrides)
 
 
 def evaluate(config: DictConfig, folder: RunFolder) -> None:
@@ -106,7 +105,6 @@ class _Member(NamedTuple):
 
 def _predict(config: DictConfig, trainer: L.Trainer, run: RunFolder) -> _Member:
     place = model_folder(run)
-    assert place is not None  # a run that was found has one
     network = load_network(place)
     recorded = run.known_config()
     data = recorded_data(config, recorded, run.config)

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -30,10 +29,9 @@ from ferlab.runs import RunFolder
 log = logging.getLogger(__name__)
 
 
-def main(overrides: Sequence[str] | None = None) -> int:
-    """Run the stage with these overrides, or those of the command line; return the exit status."""
-    arguments = sys.argv[1:] if overrides is None else overrides
-    return run_stage("explore", explore, arguments, sweeps=False)
+def main(overrides: Sequence[str]) -> int:
+    """Run the stage with these overrides; return the exit status."""
+    return run_stage("explore", explore, overrides, sweeps=False)
 
 
 def explore(config: DictConfig, folder: RunFolder) -> None:

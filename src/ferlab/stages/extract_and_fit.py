@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 from collections.abc import Sequence
 
 from omegaconf import DictConfig
@@ -22,10 +21,9 @@ from ferlab.runs import RunFolder
 log = logging.getLogger(__name__)
 
 
-def main(overrides: Sequence[str] | None = None) -> int:
-    """Run the stage with these overrides, or those of the command line; return the exit status."""
-    arguments = sys.argv[1:] if overrides is None else overrides
-    return run_stage("extract_and_fit", extract_and_fit, arguments)
+def main(overrides: Sequence[str]) -> int:
+    """Run the stage with these overrides; return the exit status."""
+    return run_stage("extract_and_fit", extract_and_fit, overrides)
 
 
 def extract_and_fit(config: DictConfig, folder: RunFolder) -> None:

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,9 +53,9 @@ JUDGED = ("val", "test")
 """What a finished training is judged on, where it has images."""
 
 
-def main(overrides: Sequence[str] | None = None) -> int:
-    """Run the stage with these overrides, or those of the command line; return the exit status."""
-    return run_stage("train", train, sys.argv[1:] if overrides is None else overrides)
+def main(overrides: Sequence[str]) -> int:
+    """Run the stage with these overrides; return the exit status."""
+    return run_stage("train", train, overrides)
 
 
 def train(config: DictConfig, folder: RunFolder) -> float | None:

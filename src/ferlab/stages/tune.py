@@ -40,11 +40,10 @@ from ferlab.search.study import Search, make_pruner, n_begun
 log = logging.getLogger(__name__)
 
 
-def main(overrides: Sequence[str] | None = None) -> int:
-    """Run the stage with these overrides, or those of the command line; return the exit status."""
+def main(overrides: Sequence[str]) -> int:
+    """Run the stage with these overrides; return the exit status."""
     OmegaConf.register_new_resolver("digest", _digest, replace=True)
-    arguments = sys.argv[1:] if overrides is None else overrides
-    return run_stage("tune", tune, arguments, sweeps=False)
+    return run_stage("tune", tune, overrides, sweeps=False)
 
 
 def tune(config: DictConfig, folder: RunFolder) -> float:
