@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ferlab.data.store import SIDE, SPLITS, ImageStore
-from ferlab.emotions import EMOTIONS
+from ferlab.data.store import SPLITS, ImageStore
+from ferlab.emotions import EMOTIONS, IMAGE_SIZE
 
 _PLACES = {
     "training": "train/{}/Training_{}.jpg",
@@ -40,7 +40,7 @@ def make_store(
         for label, count in enumerate(counts)
         for number in range(count)
     ]
-    shape = (len(rows), 1, SIDE, SIDE)
+    shape = (len(rows), 1, IMAGE_SIZE, IMAGE_SIZE)
     images = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
     images[len(rows) - twins :] = images[:twins]
     codes, labels, names = zip(*rows, strict=True)

@@ -12,14 +12,14 @@ from ferlab.checks import FerlabError
 
 @given(st.floats(0.1, 4), st.integers(0, 10_000), st.integers(0, 100))
 @settings(max_examples=50, deadline=None)
-def test_shares_have_the_moments_of_the_beta_distribution(alpha, seed, epoch):
-    share = plan_mixup(alpha, (40, 50), seed, epoch).share
+def test_lambdas_have_the_moments_of_the_beta_distribution(alpha, seed, epoch):
+    lam = plan_mixup(alpha, (40, 50), seed, epoch).lam
     variance = 1 / (4 * (2 * alpha + 1))
-    assert share.shape == (40, 50)
-    assert share.min() >= 0
-    assert share.max() <= 1
-    assert abs(share.mean() - 0.5) < 5 * (variance / 2000) ** 0.5
-    assert abs(share.var() - variance) < 0.15 * variance
+    assert lam.shape == (40, 50)
+    assert lam.min() >= 0
+    assert lam.max() <= 1
+    assert abs(lam.mean() - 0.5) < 5 * (variance / 2000) ** 0.5
+    assert abs(lam.var() - variance) < 0.15 * variance
 
 
 def test_every_image_is_a_partner_once_in_each_batch():
@@ -31,19 +31,19 @@ def test_every_image_is_a_partner_once_in_each_batch():
 def test_the_plan_follows_from_seed_and_epoch():
     one, same = (plan_mixup(0.4, (3, 8), 5, 7) for _ in range(2))
     assert torch.equal(one.partner, same.partner)
-    assert torch.equal(one.share, same.share)
+    assert torch.equal(one.lam, same.lam)
     for other in (plan_mixup(0.4, (3, 8), 6, 7), plan_mixup(0.4, (3, 8), 5, 8)):
-        assert not torch.equal(one.share, other.share)
+        assert not torch.equal(one.lam, other.lam)
 
 
-def test_images_and_labels_are_mixed_by_the_same_share():
+def test_images_and_labels_are_mixed_by_the_same_lambda():
     images = torch.rand(4, 1, 2, 2)
     labels = torch.tensor([0, 3, 3, 6])
-    partner, share = torch.tensor([1, 0, 1, 3]), torch.tensor([0.75, 1.0, 0.25, 0.5])
-    mixed, targets = mix(images, labels, partner, share)
+    partner, lam = torch.tensor([1, 0, 1, 3]), torch.tensor([0.75, 1.0, 0.25, 0.5])
+    mixed, targets = mix(images, labels, partner, lam)
     for row in range(4):
         own, other = images[row], images[partner[row]]
-        assert torch.allclose(mixed[row], share[row] * own + (1 - share[row]) * other)
+        assert torch.allclose(mixed[row], lam[row] * own + (1 - lam[row]) * other)
     expected = torch.zeros(4, 7)
     expected[0, 0], expected[0, 3] = 0.75, 0.25
     expected[1, 3] = expected[2, 3] = expected[3, 6] = 1.0

@@ -110,8 +110,8 @@ def test_fresh_epochs_draw_other_images_and_other_parameters():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"extra": {"hapy": 5}}, r"augment\.extra has no class 'hapy', did you mean 'happy'\?"),
-        ({"extra": {"contempt": 5}}, r"augment\.extra has no class 'contempt'.*; the classes are"),
+        ({"extra": {"hapy": 5}}, r"augment\.extra has no 'hapy', did you mean 'happy'\?"),
+        ({"extra": {"contempt": 5}}, r"augment\.extra has no 'contempt'.*; it has angry"),
         (
             {"extra": {"sad": -1}},
             r"augment\.extra\.sad .* <= 1000000; got -1",

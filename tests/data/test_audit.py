@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferlab.data.audit import FER2013_COUNTS, Audit, describe_gaps
-from ferlab.data.store import SIDE, SPLITS, ImageStore
-from ferlab.emotions import EMOTIONS
+from ferlab.data.store import SPLITS, ImageStore
+from ferlab.emotions import EMOTIONS, IMAGE_SIZE
 
 
 def store_of(*rows):
     """Return a store of (split, label, grey level) rows: equal levels are twins."""
-    images = np.zeros((len(rows), 1, SIDE, SIDE), dtype=np.uint8)
+    images = np.zeros((len(rows), 1, IMAGE_SIZE, IMAGE_SIZE), dtype=np.uint8)
     images[:, 0, ::2] = np.array([level for *_, level in rows], dtype=np.uint8)[:, None, None]
     return ImageStore.from_arrays(
         images,
@@ -90,7 +90,7 @@ def test_without_the_superfluous_training_images_no_two_are_alike(store):
 
 
 def test_blank_is_what_shows_less_than_one_grey_level():
-    images = np.full((4, 1, SIDE, SIDE), 128, dtype=np.uint8)
+    images = np.full((4, 1, IMAGE_SIZE, IMAGE_SIZE), 128, dtype=np.uint8)
     images[1, 0, ::2] += 1  # deviation 0.5
     images[2, 0, ::2] += 2  # deviation 1
     images[3, 0, 0, 0] = 0  # one dead pixel: deviation 2.7

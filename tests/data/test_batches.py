@@ -294,11 +294,11 @@ def test_what_is_not_transformed_is_seen_as_when_it_is_judged(frozen, size):
     assert len(seen) == 33
 
 
-@pytest.mark.parametrize("share", [(0, 1), (1, 2)])
+@pytest.mark.parametrize(("rank", "world_size"), [(0, 1), (1, 2)])
 @pytest.mark.parametrize("mixup", [0.0, 0.4])
-def test_soft_labels_go_with_their_images_as_labels_do(mixup, share):
+def test_soft_labels_go_with_their_images_as_labels_do(mixup, rank, world_size):
     plan = {"extra": {"fear": 5}, "transforms": SHAKE, "apply_to": "all", "mixup": mixup}
-    given = {"crop": 40, "share": share}
+    given = {"crop": 40, "rank": rank, "world_size": world_size}
     one_hot = torch.eye(7)[torch.from_numpy(STORE.labels[ROWS])]
     hard = train_batches(6, given=given, **plan)
     soft = train_batches(6, given={**given, "soft_labels": one_hot}, **plan)

@@ -360,12 +360,12 @@ import sys
 from ferlab.cli import main
 from ferlab.running import entry
 
-def measured(*arguments, run=entry._run_in_sweep):
+def measured(*arguments, run=entry._run_job):
     run(*arguments)
     with open("/proc/self/status") as status:
         print(next(line for line in status if line.startswith("RssAnon")), file=sys.stderr)
 
-entry._run_in_sweep = measured
+entry._run_job = measured
 sys.exit(main(["train", *sys.argv[1:]]))
 """
 

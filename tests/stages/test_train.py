@@ -272,7 +272,7 @@ def test_sgd_trains_too(train):
         ("checkpoint.every=0min", "'200 batches'; got '0min'"),
         ("checkpoint.every=1.5batches", "'200 batches'; got '1.5batches'"),
         ("callbacks.early_stopping.patience=0", "callbacks.early_stopping.patience must be"),
-        ("+augment.extra.joy=5", "augment.extra has no class 'joy'"),
+        ("+augment.extra.joy=5", "augment.extra has no 'joy'"),
         ("+augment.transforms.rotation=-5", "augment.transforms.rotation must be a number"),
         ("+augment.transforms.shear=5", "augment.transforms has no 'shear'"),
         ("augment.apply_to=none", "augment.apply_to must be one of extra, all"),

@@ -1,7 +1,7 @@
 """Mixup: each image of a batch blended with another one, and so their labels.
 
 Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization"; here every image draws its own
-share.
+lambda.
 """
 
 from dataclasses import dataclass
@@ -21,37 +21,37 @@ class MixupPlan:
 
     Attributes:
         partner: int64 (batches, B), the place in its batch of the image that each is mixed with.
-        share: float32 (batches, B), in [0, 1], what each keeps of itself.
+        lam: float32 (batches, B), in [0, 1], the paper's lambda: what each keeps of itself.
     """
 
     partner: Tensor
-    share: Tensor
+    lam: Tensor
 
 
 def plan_mixup(alpha: float, shape: tuple[int, int], seed: int, epoch: int) -> MixupPlan:
     """Return the plan of one epoch, a function of the arguments and nothing else.
 
     Args:
-        alpha: > 0; shares are drawn from Beta(alpha, alpha): near 0 or 1 for small values.
+        alpha: > 0; lambdas are drawn from Beta(alpha, alpha): near 0 or 1 for small values.
         shape: number of batches, images per batch.
         seed: the run's.
         epoch: from 0.
     """
     random = np.random.default_rng(mix_seed(seed, epoch, 3))
-    share = random.beta(alpha, alpha, shape).astype(np.float32)
+    lam = random.beta(alpha, alpha, shape).astype(np.float32)
     partner = random.permuted(np.tile(np.arange(shape[1]), (shape[0], 1)), axis=1)
-    return MixupPlan(torch.from_numpy(partner), torch.from_numpy(share))
+    return MixupPlan(torch.from_numpy(partner), torch.from_numpy(lam))
 
 
-def mix(images: Tensor, labels: Tensor, partner: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+def mix(images: Tensor, labels: Tensor, partner: Tensor, lam: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mixed images float32 (B, 1, H, W) and the classes' shares float32 (B, 7).
 
     Args:
         images: float32 (B, 1, H, W).
         labels: int64 (B,), or shares of the classes float32 (B, 7).
         partner: int64 (B,), of a MixupPlan.
-        share: float32 (B,), of a MixupPlan.
+        lam: float32 (B,), of a MixupPlan.
     """
     targets = F.one_hot(labels, len(EMOTIONS)).to(images.dtype) if labels.ndim == 1 else labels
-    mixed = torch.lerp(images[partner], images, share[:, None, None, None])
-    return mixed, torch.lerp(targets[partner], targets, share[:, None])
+    mixed = torch.lerp(images[partner], images, lam[:, None, None, None])
+    return mixed, torch.lerp(targets[partner], targets, lam[:, None])

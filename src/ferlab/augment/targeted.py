@@ -12,8 +12,8 @@ from ferlab.checks import (
     check_boolean,
     check_choice,
     check_integer,
+    check_keys,
     check_number,
-    did_you_mean,
 )
 from ferlab.emotions import EMOTIONS
 from ferlab.randomness import mix_seed
@@ -70,12 +70,8 @@ class TargetedAugmentation:
         self.frozen = check_boolean("augment.frozen", frozen)
         self.mixup = check_number("augment.mixup", mixup, at_least=0, at_most=100)
         self.refine = check_number("augment.refine", refine, at_least=0, at_most=1)
+        check_keys("augment.extra", self.extra, EMOTIONS)
         for emotion, count in self.extra.items():
-            if emotion not in EMOTIONS:
-                raise FerlabError(
-                    f"augment.extra has no class {emotion!r}{did_you_mean(emotion, EMOTIONS)}; "
-                    f"the classes are {', '.join(EMOTIONS)}"
-                )
             check_integer(f"augment.extra.{emotion}", count, at_least=0, at_most=10**6)
         if transforms is None and (any(self.extra.values()) or apply_to == "all"):
             raise FerlabError(

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ferlab.checks import FerlabError, check_number, did_you_mean
+from ferlab.checks import FerlabError, check_keys, check_number
 
 _SMALLEST_ERASED = 0.02  # share of the image
 _FLATTEST, _STEEPEST = math.log(0.3), math.log(3.3)  # height to width of what is erased
@@ -217,10 +217,5 @@ def make_transforms(parameters: object) -> RandomTransforms:
     """
     if not isinstance(parameters, Mapping):
         raise FerlabError(f"augment.transforms must map names to values; got {parameters!r}")
-    known = [field.name for field in fields(RandomTransforms)]
-    if unknown := [name for name in parameters if name not in known]:
-        raise FerlabError(
-            f"augment.transforms has no {unknown[0]!r}{did_you_mean(unknown[0], known)}; "
-            f"the transforms are {', '.join(known)}"
-        )
+    check_keys("augment.transforms", parameters, [one.name for one in fields(RandomTransforms)])
     return RandomTransforms(**parameters)

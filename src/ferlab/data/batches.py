@@ -58,6 +58,11 @@ def to_float(images: Tensor) -> Tensor:
     return images.float() / 255
 
 
+def to_uint8(images: Tensor) -> Tensor:
+    """Return float32 in [0, 1] as the nearest grey levels 0-255."""
+    return (images * 255).round().byte()
+
+
 class TrainBatches:
     """The training rows in shuffled batches, epoch after epoch, with augmentation applied.
 
@@ -80,8 +85,8 @@ class TrainBatches:
         soft_labels: float32 (N, 7), the shares of the classes that the training images are given
             in place of their labels; None leaves them their labels.
         n_epochs: of the training, of which the last may be refined; -1 where there is no end.
-        share: (i, n) yields the i-th of n equal parts of each batch, for one of n processes; n
-            divides the batch size.
+        rank: of this process, whose equal part of each batch is yielded.
+        world_size: number of processes; divides the batch size.
     """
 
     def __init__(
@@ -96,11 +101,12 @@ class TrainBatches:
         crop: int | None = None,
         soft_labels: Tensor | None = None,
         n_epochs: int = -1,
-        share: tuple[int, int] = (0, 1),
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         self._images = images
         self._crop = crop
-        self._mine = slice(share[0], None, share[1])
+        self._mine = slice(rank, None, world_size)
         self._rows = torch.from_numpy(rows)
         self._row_labels = labels.cpu()[self._rows]
         self._targets = self._row_labels if soft_labels is None else soft_labels
@@ -109,7 +115,7 @@ class TrainBatches:
         self._seed = seed
         self._device = device
         self.n_rows = len(rows) + augmentation.n_extra
-        largest = self.n_rows - self.n_rows % share[1]
+        largest = self.n_rows - self.n_rows % world_size
         self.batch_size = min(batch_size, largest)
         self._epoch = 0
         self._next_batch = 0
@@ -145,7 +151,7 @@ class TrainBatches:
         if alpha := augmentation.mixup:
             mixup = plan_mixup(alpha, (len(self), self.batch_size), self._seed, epoch)
             partner = mixup.partner.to(self._device, non_blocking=True)
-            weight = mixup.share.to(self._device, non_blocking=True)
+            lam = mixup.lam.to(self._device, non_blocking=True)
 
         while self._epoch == epoch:
             index = self._next_batch
@@ -161,7 +167,7 @@ class TrainBatches:
                 images = crop_at(images, self._crop, corners[index])
             batch = Batch(images, labels[index])
             if alpha:
-                batch = Batch(*mix(*batch, partner[index], weight[index]))
+                batch = Batch(*mix(*batch, partner[index], lam[index]))
             yield Batch(batch.images[self._mine], batch.labels[self._mine])
 
     def state_dict(self) -> dict[str, Any]:

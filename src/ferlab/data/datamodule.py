@@ -188,8 +188,7 @@ class FaceDataModule(L.LightningDataModule):
         Raises:
             FerlabError: the batches cannot be divided equally.
         """
-        rank, n_processes = self._share
-        self.check_division(n_processes)
+        self.check_division(self._world_size)
         return TrainBatches(
             self._images(),
             torch.from_numpy(self.store.labels),
@@ -201,33 +200,34 @@ class FaceDataModule(L.LightningDataModule):
             self.crop,
             self.soft_labels,
             n_epochs=(self.trainer.max_epochs or -1) if self.trainer else -1,
-            share=(rank, n_processes),
+            rank=self._rank,
+            world_size=self._world_size,
         )
 
-    def check_division(self, n_processes: int) -> None:
-        """Make sure that each process gets its equal part of every training batch, and a part of
-        the validation images where there are any.
+    def check_division(self, world_size: int) -> None:
+        """Make sure that every process gets an equal part of each training batch.
+
+        And one validation image at least, where there are any.
 
         Raises:
             FerlabError: the batches cannot be divided so.
         """
-        if self.batch_size % n_processes or self.batch_size < 2 * n_processes:
+        if self.batch_size % world_size or self.batch_size < 2 * world_size:
             raise FerlabError(
-                f"data.batch_size={self.batch_size} cannot be divided among {n_processes} "
+                f"data.batch_size={self.batch_size} cannot be divided among {world_size} "
                 "processes; make it a multiple, of at least two images each"
             )
         n_val = len(self.rows("val"))
-        if 0 < n_val < n_processes:
+        if 0 < n_val < world_size:
             raise FerlabError(
-                f"{counted(n_val, 'validation image')} cannot be divided among {n_processes} "
+                f"{counted(n_val, 'validation image')} cannot be divided among {world_size} "
                 "processes; start fewer, or take a larger data.val_fraction"
             )
 
     def val_dataloader(self) -> EvalBatches:
-        rank, n_processes = self._share
         rows = self.rows("val")
-        size = equal_batches(self.eval_batch_size, len(rows), n_processes)
-        return self.batches_of(rows[rank::n_processes], size)
+        size = equal_batches(self.eval_batch_size, len(rows), self._world_size)
+        return self.batches_of(rows[self._rank :: self._world_size], size)
 
     def batches_of(self, rows: NDArray[np.int64], size: int | None = None) -> EvalBatches:
         """Return the images of the store at `rows`, in that order, in evaluation batches.
@@ -250,7 +250,7 @@ class FaceDataModule(L.LightningDataModule):
             n_images: how many, at most, in whole batches; one batch at least.
         """
         rows = self.rows("train")
-        size = min(self.batch_size // self._share[1], len(rows))
+        size = min(self.batch_size // self._world_size, len(rows))
         n_batches = max(1, min(n_images, len(rows)) // size)
         spread = np.linspace(0, len(rows) - 1, n_batches * size).round().astype(np.int64)
         # A store may be sorted by class: no batch is of neighbours.
@@ -261,9 +261,12 @@ class FaceDataModule(L.LightningDataModule):
         return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
 
     @property
-    def _share(self) -> tuple[int, int]:
-        """The number of this process and that of all."""
-        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+    def _rank(self) -> int:
+        return self.trainer.global_rank if self.trainer else 0
+
+    @property
+    def _world_size(self) -> int:
+        return self.trainer.world_size if self.trainer else 1
 
     def _images(self) -> Tensor:
         """Return the store's images, on the compute device where it has room for them."""
@@ -273,12 +276,12 @@ class FaceDataModule(L.LightningDataModule):
         return self._placed[1]
 
 
-def equal_batches(size: int, n_rows: int, n_processes: int) -> int:
+def equal_batches(size: int, n_rows: int, world_size: int) -> int:
     """Return the next size at which all processes have as many batches, and none waits for another.
 
     One process has a row more than the other where the rows cannot be divided equally.
     """
-    fewest, most = n_rows // n_processes, -(-n_rows // n_processes)
+    fewest, most = n_rows // world_size, -(-n_rows // world_size)
     while -(-fewest // size) != -(-most // size) and size < most:
         size += 1
     return size

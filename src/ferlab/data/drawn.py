@@ -9,15 +9,15 @@ from tqdm import tqdm
 
 from ferlab.checks import check_choice, check_integer
 from ferlab.data.audit import FER2013_COUNTS
-from ferlab.data.store import SIDE, SPLITS, ImageStore
-from ferlab.emotions import EMOTIONS
+from ferlab.data.store import SPLITS, ImageStore
+from ferlab.emotions import EMOTIONS, IMAGE_SIZE
 
 _Points = NDArray[np.complex128]
 _ZOOM = 4  # drawn larger, then averaged down, which smooths the edges
 _ALONG = np.linspace(-1, 1, 13)  # from end to end of an eye, a brow, a mouth
 _BOW = 1 - _ALONG**2
 _CIRCLE = np.exp(2j * np.pi * np.arange(24) / 24)
-_ACROSS = np.linspace(-1, 1, SIDE, dtype=np.float32)  # of the image, left to right
+_ACROSS = np.linspace(-1, 1, IMAGE_SIZE, dtype=np.float32)  # of the image, left to right
 _DOWN = _ACROSS[:, None]
 
 
@@ -99,7 +99,7 @@ def draw_face(emotion: str, rng: np.random.Generator) -> NDArray[np.uint8]:
     shown = _NEUTRAL + rng.uniform(0.35, 1.1) * (full[rng.integers(len(full))] - _NEUTRAL)
     shown += 0.1 * (_MOST - _LEAST) * rng.standard_normal(len(shown))
     face = Expression(*np.clip(shown, _LEAST, _MOST).tolist())
-    side = SIDE * _ZOOM
+    side = IMAGE_SIZE * _ZOOM
     image = Image.new("L", (side, side), int(rng.uniform(20, 235)))
     unit = side * rng.uniform(0.37, 0.44) * np.exp(1j * rng.normal(0, 0.12))
     origin = side * (0.5 + 0.46j + 0.03 * complex(*rng.standard_normal(2)))
@@ -227,7 +227,7 @@ def draw_store(size: int, seed: int) -> ImageStore:
         for label, count in enumerate(_share(share, weights, 2 if split == "training" else 1))
         for index in range(count)
     ]
-    images = np.empty((size, 1, SIDE, SIDE), np.uint8)
+    images = np.empty((size, 1, IMAGE_SIZE, IMAGE_SIZE), np.uint8)
     for row, face in enumerate(tqdm(faces, "drawing", unit="face", disable=None, leave=False)):
         images[row, 0] = draw_face(EMOTIONS[face[1]], np.random.default_rng([seed, *face]))
     splits, labels, _ = np.array(faces).T

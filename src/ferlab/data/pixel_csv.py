@@ -9,12 +9,12 @@ import numpy as np
 from tqdm import tqdm
 
 from ferlab.checks import FerlabError, did_you_mean
-from ferlab.data.store import OFFICIAL, SIDE, SPLITS, ImageStore
-from ferlab.emotions import CSV_EMOTIONS, EMOTIONS
+from ferlab.data.store import OFFICIAL, SPLITS, ImageStore
+from ferlab.emotions import CSV_EMOTIONS, EMOTIONS, IMAGE_SIZE
 
 _LABELS = {str(code): EMOTIONS.index(emotion) for code, emotion in enumerate(CSV_EMOTIONS)}
 _GREY_LEVELS = {str(level): level for level in range(256)}
-_PIXELS = SIDE * SIDE
+_PIXELS = IMAGE_SIZE * IMAGE_SIZE
 _LARGEST = 1 << 30  # bytes; the whole of FER-2013 has 301 million
 
 
@@ -43,7 +43,8 @@ def read_csv(path: Path) -> ImageStore:
         texts = levels.split()
         if len(texts) != _PIXELS:
             raise FerlabError(
-                f"{place}: {len(texts)} pixels; FER-2013's images have {SIDE}×{SIDE} = {_PIXELS}"
+                f"{place}: {len(texts)} pixels; FER-2013's images have "
+                f"{IMAGE_SIZE}×{IMAGE_SIZE} = {_PIXELS}"
             )
         try:
             pixels += bytes(map(_GREY_LEVELS.__getitem__, texts))
@@ -57,7 +58,7 @@ def read_csv(path: Path) -> ImageStore:
     if not labels:
         raise FerlabError(f"{path} has no rows below its header; copy it again")
     return ImageStore.from_arrays(
-        np.frombuffer(pixels, dtype=np.uint8).reshape(-1, 1, SIDE, SIDE),
+        np.frombuffer(pixels, dtype=np.uint8).reshape(-1, 1, IMAGE_SIZE, IMAGE_SIZE),
         labels=np.array(labels, dtype=np.int64),
         splits=np.array(splits, dtype=np.uint8),
         names=np.array(names, dtype=np.str_),

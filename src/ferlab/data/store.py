@@ -17,9 +17,6 @@ from numpy.typing import NDArray
 from ferlab.checks import FerlabError
 from ferlab.emotions import EMOTIONS
 
-SIDE = 48
-"""Height and width of a FER-2013 image, in pixels."""
-
 SPLITS = ("training", "public", "private", "test")
 """Where an image comes from; `test` is a test image whose official half is not known."""
 

@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from ferlab.checks import FerlabError, did_you_mean
 from ferlab.data.listing import File, Folder
-from ferlab.data.store import OFFICIAL, SIDE, SPLITS, ImageStore
-from ferlab.emotions import EMOTIONS
+from ferlab.data.store import OFFICIAL, SPLITS, ImageStore
+from ferlab.emotions import EMOTIONS, IMAGE_SIZE
 
 OTHER_NAMES = {
     "anger": "angry",
@@ -101,7 +101,7 @@ def decode(classes: list[ClassFolder]) -> ImageStore:
             belongs to another split; or a class without training images.
     """
     files = [file for of_class in classes for file in _scan_class(*of_class)]
-    images = np.empty((len(files), 1, SIDE, SIDE), dtype=np.uint8)
+    images = np.empty((len(files), 1, IMAGE_SIZE, IMAGE_SIZE), dtype=np.uint8)
     bar = tqdm(total=len(files), desc="decoding", unit="image", disable=None, leave=False)
     with bar, ThreadPoolExecutor(max_workers=cpu_count()) as pool:
         chunks = [range(start, min(start + 256, len(files))) for start in range(0, len(files), 256)]
@@ -129,10 +129,11 @@ def _decode_image(file: File) -> NDArray[np.uint8]:
     try:
         # Of other formats Pillow would start a program for PostScript.
         with Image.open(io.BytesIO(file.read(_LARGEST)), formats=("JPEG", "PNG")) as image:
-            if image.size != (SIDE, SIDE):
+            if image.size != (IMAGE_SIZE, IMAGE_SIZE):
                 width, height = image.size
                 raise FerlabError(
-                    f"{file.place} is {width}×{height} pixels; FER-2013's images are {SIDE}×{SIDE}"
+                    f"{file.place} is {width}×{height} pixels; FER-2013's images are "
+                    f"{IMAGE_SIZE}×{IMAGE_SIZE}"
                 )
             if image.mode != "L":
                 raise FerlabError(
@@ -197,8 +198,8 @@ def _scan_class(part: str, emotion: str, folder: Folder) -> Iterator[_ImageFile]
             continue
         if entry.size > _LARGEST:
             raise FerlabError(
-                f"{entry.place} has {entry.size:,} bytes; an image of {SIDE}×{SIDE} pixels has "
-                "a few thousand; replace it or remove it"
+                f"{entry.place} has {entry.size:,} bytes; an image of {IMAGE_SIZE}×{IMAGE_SIZE} "
+                "pixels has a few thousand; replace it or remove it"
             )
         split = OFFICIAL.get(entry.name.partition("_")[0], _UNNAMED[part])
         if (split == "training") != (part == "train"):

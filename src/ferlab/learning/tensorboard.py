@@ -11,6 +11,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 
 from ferlab.checks import check_integer
+from ferlab.data.batches import to_uint8
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.reporting import faces, figures
 
@@ -101,7 +102,7 @@ class Pictures(Callback):
             return
         # Another loader: it begins at the first epoch, whatever the training's own has come to.
         first = next(iter(trainer.datamodule.train_dataloader()))  # type: ignore[attr-defined]
-        images = (first.images[:64].cpu() * 255).round().byte().numpy()  # (64, 1, 48, 48)
+        images = to_uint8(first.images[:64]).cpu().numpy()  # (64, 1, 48, 48)
         sheet = faces.contact_sheet(images, columns=16)
         trainer.logger.experiment.add_image("train/first batch", sheet, dataformats="HW")
         for epoch in self._confusions:

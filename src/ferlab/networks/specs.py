@@ -14,6 +14,7 @@ from ferlab.checks import (
     check_number,
     did_you_mean,
 )
+from ferlab.emotions import IMAGE_SIZE
 from ferlab.networks.rows import (
     ACTIVATIONS,
     TORCHVISION,
@@ -31,9 +32,6 @@ from ferlab.networks.rows import (
     Torchvision,
 )
 from ferlab.networks.shapes import Shape, as_text, shape_after
-
-IMAGE_SIZE = 48
-"""Side of FER-2013's images, pixels."""
 
 INITIALISATIONS = ("keras", "torch", "kaiming")
 

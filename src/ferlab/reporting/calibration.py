@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ferlab.reporting.figures import new_figure
+from ferlab.reporting.figures import GREY, new_figure
 
 N_BINS = 15
 
@@ -61,7 +61,7 @@ def draw_reliability(bins: Reliability, title: str) -> Figure:
     full = bins.count > 0
     upper.bar(middle[full], bins.accuracy[full], width=0.92 * width, color="#0072b2")
     upper.plot(
-        [0, 1], [0, 1], color="#8c8c8c", linestyle="--", linewidth=1, label="as confident as right"
+        [0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="as confident as right"
     )
     upper.scatter(
         bins.confidence[full],
@@ -74,7 +74,7 @@ def draw_reliability(bins: Reliability, title: str) -> Figure:
     upper.set_ylabel("accuracy")
     upper.set_ylim(0, 1)
     upper.set_title(f"expected calibration error {bins.error:.3f}", loc="left", fontsize="medium")
-    lower.bar(middle, bins.count, width=0.92 * width, color="#8c8c8c")
+    lower.bar(middle, bins.count, width=0.92 * width, color=GREY)
     lower.set_ylabel("images")
     lower.set_xlabel("confidence")
     lower.set_xlim(0, 1)

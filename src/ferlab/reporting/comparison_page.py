@@ -22,8 +22,6 @@ from ferlab.reporting.report_tables import table_3, table_4
 MOST_TEST_SETS, MOST_MODELS, MOST_MATRICES = 3, 15, 4
 """What the figures show at most; the page says what they leave out."""
 
-_GREY = "#9a9a9a"
-
 
 def runs_section(entries: Sequence[Entry], sort: str, order: str) -> str:
     """Return the table of all entries.
@@ -164,7 +162,7 @@ def _curves(group: Sequence[Entry], folder: Path, number: int) -> Iterator[str]:
     others = len(drawn) - HIGHLIGHTED
     names = list(zip(COLOURS, map(_name, drawn), strict=False))
     if others > 0:
-        names.append((_GREY, f"{counted(others, 'run')} more, their validation alone"))
+        names.append((figures.GREY, f"{counted(others, 'run')} more, their validation alone"))
     yield "<h3>Learning curves</h3>"
     yield page.side_by_side(*panels, halves=True)
     yield page.legend(names)

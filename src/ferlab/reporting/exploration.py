@@ -9,7 +9,7 @@ from matplotlib.ticker import StrMethodFormatter
 from numpy.typing import NDArray
 
 from ferlab.emotions import EMOTIONS
-from ferlab.reporting.figures import new_figure
+from ferlab.reporting.figures import GREY, new_figure, tidy
 
 # Okabe & Ito's colours: apart for every kind of colour vision
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7")
@@ -42,7 +42,8 @@ def draw_distribution(counts: Counts, title: str) -> Figure:
     shares.yaxis.set_major_formatter(lambda share, _: _percent(share))
     overall.yaxis.set_major_formatter(_thousands)
     for axes in (overall, shares):
-        _tidy(axes)
+        tidy(axes)
+        axes.tick_params(axis="x", length=0, labelsize=9)
     return figure
 
 
@@ -57,11 +58,12 @@ def draw_split(counts: Counts, title: str) -> Figure:
     error = stratification_error(counts["train"], counts["validation"])
     bars = errors.bar(EMOTIONS, error, color=COLOURS[2], width=0.7)
     errors.bar_label(bars, [f"{points:+.3f}" for points in error], fontsize=8, padding=2)
-    errors.axhline(0, color="#8c8c8c", linewidth=0.8)
+    errors.axhline(0, color=GREY, linewidth=0.8)
     errors.set_ylabel("validation's share less train's, points")
     errors.margins(y=0.2)
     for axes in (amounts, errors):
-        _tidy(axes)
+        tidy(axes)
+        axes.tick_params(axis="x", length=0, labelsize=9)
     return figure
 
 
@@ -93,7 +95,8 @@ def draw_plan(originals: NDArray[np.int64], added: NDArray[np.int64], title: str
     axes.set_ylabel("rows per epoch")
     axes.yaxis.set_major_formatter(_thousands)
     axes.margins(y=0.15)
-    _tidy(axes)
+    tidy(axes)
+    axes.tick_params(axis="x", length=0, labelsize=9)
     axes.legend(frameon=False)
     return figure
 
@@ -113,10 +116,3 @@ def _draw_groups(axes: Axes, values: Mapping[str, NDArray[np.generic]]) -> None:
         axes.bar(place, row, width=0.92 * width, color=COLOURS[index], label=name)
     axes.set_xticks(range(len(EMOTIONS)), EMOTIONS)
     axes.legend(frameon=False, fontsize=9)
-
-
-def _tidy(axes: Axes) -> None:
-    axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(axis="x", length=0, labelsize=9)
-    axes.spines[["top", "right"]].set_visible(False)

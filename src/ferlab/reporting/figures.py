@@ -4,7 +4,7 @@ Drawn through matplotlib's object interface on the Agg canvas: no window, no glo
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,8 +24,8 @@ _CURVES: dict[str, dict[str, Any]] = {
     "train": {"label": "train", "color": "#5b8db8", "linestyle": (0, (4, 1.5)), "linewidth": 1.5},
     "val": {"label": "validation", "color": "#d55e00", "linestyle": "-", "linewidth": 2.0},
 }
-_INK = "#1a1a1a"
-_GREY = "#8c8c8c"
+INK = "#1a1a1a"
+GREY = "#8c8c8c"
 _FEW = 25  # epochs up to which each one gets a dot
 
 
@@ -79,7 +79,7 @@ def draw_confusion_matrix(matrix: NDArray[np.int64], title: str) -> Figure:
     for (row, column), count in np.ndenumerate(matrix):
         share = shares[row, column]
         # from about two thirds on, Blues is so dark that white is the more legible ink
-        ink = "white" if share > 0.68 else _INK
+        ink = "white" if share > 0.68 else INK
         # inside the axes they need no room of their own: the layout is found twice as fast
         place = {"x": column, "color": ink, "ha": "center", "in_layout": False}
         axes.text(y=row - 0.02, s=f"{count}", va="bottom", fontsize=11, **place)
@@ -130,8 +130,15 @@ def new_figure(width: float, height: float, title: str) -> Figure:
     )
     FigureCanvasAgg(figure)
     text = title.replace("$", r"\$")  # no formula
-    figure.suptitle(text, x=0.012, ha="left", fontsize=12, color=_INK, wrap=True)
+    figure.suptitle(text, x=0.012, ha="left", fontsize=12, color=INK, wrap=True)
     return figure
+
+
+def tidy(axes: Axes, grid: Literal["x", "y", "both"] = "y") -> None:
+    """Draw a pale grid behind the marks, and no frame at the top and right."""
+    axes.grid(axis=grid, color="#e6e6e6", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _draw_metric(axes: Axes, history: list[dict[str, float]], metric: str) -> None:
@@ -143,9 +150,7 @@ def _draw_metric(axes: Axes, history: list[dict[str, float]], metric: str) -> No
             marker = "o" if len(history) <= _FEW else ""
             axes.plot(epochs, _column(history, key), marker=marker, markersize=3.5, **look)
     axes.set_ylabel(metric)
-    axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    tidy(axes)
 
 
 def _mark_best(
@@ -156,7 +161,7 @@ def _mark_best(
         best = history[int(np.argmax(_column(history, "val/accuracy")))]
     else:
         best = next(row for row in history if row["epoch"] == best_epoch)
-    axes.axvline(best["epoch"], color=_GREY, linewidth=0.8, zorder=1)
+    axes.axvline(best["epoch"], color=GREY, linewidth=0.8, zorder=1)
     low, high = axes.get_ylim()
     axes.set_ylim(low - 0.1 * (high - low), high)  # a band below the curves for the value
     left_half = best["epoch"] < (history[0]["epoch"] + history[-1]["epoch"]) / 2
@@ -178,7 +183,7 @@ def _draw_learning_rate(axes: Axes, history: list[dict[str, float]]) -> None:
     """Draw the learning rate as a thin stepped line, its extremes written on the axis."""
     epochs, rates = _column(history, "epoch"), _column(history, "learning_rate")
     edges = np.append(epochs, epochs[-1] + 1) - 0.5  # one epoch is a step too
-    axes.stairs(rates, edges, baseline=None, color=_GREY, linewidth=1.2)
+    axes.stairs(rates, edges, baseline=None, color=GREY, linewidth=1.2)
     if rates.min() > 0:  # a schedule may end at 0, which has no logarithm
         axes.set_yscale("log")
     extremes = np.unique([rates.min(), rates.max()])

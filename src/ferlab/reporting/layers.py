@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
-from ferlab.networks.shapes import Layer
+from ferlab.networks.shapes import Layer, as_text
 from ferlab.reporting.aligned import format_table
 
 
@@ -20,7 +20,7 @@ def format_network(title: str, layers: Sequence[Layer], form: str = "text") -> s
         [
             str(index) if index < len(layers) - 1 else "",
             ", ".join(layer.parts),
-            "×".join(map(str, layer.shape)),
+            as_text(layer.shape),
             f"{layer.parameters:,}",
             f"{layer.macs:,}",
         ]

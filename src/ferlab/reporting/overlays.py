@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from matplotlib.transforms import Bbox
 
 from ferlab.reporting.entries import Entry
-from ferlab.reporting.figures import new_figure
+from ferlab.reporting.figures import GREY, INK, new_figure, tidy
 from ferlab.reporting.intervals import wilson_interval
 
 # Okabe & Ito's colours, apart for every kind of colour vision; without the pale yellow
@@ -22,8 +22,6 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 HIGHLIGHTED = len(COLOURS)
 """Runs with a colour of their own; all others are grey."""
 
-_GREY = "#9a9a9a"
-_INK = "#1a1a1a"
 _LETTERS = 11  # points
 
 Reported = Mapping[str, float]
@@ -54,7 +52,7 @@ def draw_accuracies(
         high = score.accuracy
         if score.images:
             low, high = wilson_interval(score.accuracy, score.images)
-            axes.plot([low, high], [y, y], color=_INK, linewidth=1.2)
+            axes.plot([low, high], [y, y], color=INK, linewidth=1.2)
         axes.annotate(
             f"{100 * score.accuracy:.1f}",
             (high, y),
@@ -73,7 +71,7 @@ def draw_accuracies(
             "marker": "D",
             "linestyle": "",
             "markerfacecolor": "white",
-            "color": _INK,
+            "color": INK,
         }
         axes.plot(*zip(*marked, strict=True), **look)
         handles.append(Line2D([], [], label=f"the report, on {reported_on}", **look))
@@ -82,7 +80,8 @@ def draw_accuracies(
     axes.set_xlim(0, min(1.12, axes.get_xlim()[1] * 1.08))
     axes.set_xlabel("test accuracy, % (line: 95 % interval)", fontsize=_LETTERS)
     _percent(axes, "x")
-    _tidy(axes, grid="x")
+    tidy(axes, grid="x")
+    axes.tick_params(labelsize=_LETTERS - 1)
     figure.legend(
         handles=handles,
         loc="outside lower left",
@@ -110,7 +109,7 @@ def draw_overlaid(entries: Sequence[Entry], metric: str, title: str) -> Figure:
         epochs = [row["epoch"] for row in entry.history]
         val = [row.get(f"val/{metric}", np.nan) for row in entry.history]
         if rank >= HIGHLIGHTED:
-            axes.plot(epochs, val, color=_GREY, linewidth=0.7, alpha=0.45, zorder=1)
+            axes.plot(epochs, val, color=GREY, linewidth=0.7, alpha=0.45, zorder=1)
         else:
             look: dict[str, Any] = {"color": COLOURS[rank], "zorder": 3}
             train = [row.get(f"train/{metric}", np.nan) for row in entry.history]
@@ -129,7 +128,8 @@ def draw_overlaid(entries: Sequence[Entry], metric: str, title: str) -> Figure:
     axes.set_xlabel("epoch", fontsize=_LETTERS)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_ylabel(f"{metric}, %" if metric == "accuracy" else metric, fontsize=_LETTERS)
-    _tidy(axes, grid="y")
+    tidy(axes, grid="y")
+    axes.tick_params(labelsize=_LETTERS - 1)
     return figure
 
 
@@ -147,7 +147,7 @@ def draw_costs(entries: Sequence[Entry], title: str) -> Figure:
         best.setdefault(entry.model, entry)
     for entry in entries:
         if best[entry.model] is not entry:
-            axes.plot(_mega(entry), entry.scores["test"].accuracy, ".", color=_GREY, alpha=0.5)
+            axes.plot(_mega(entry), entry.scores["test"].accuracy, ".", color=GREY, alpha=0.5)
     for entry in best.values():
         score = entry.scores["test"]
         if score.images:
@@ -162,7 +162,8 @@ def draw_costs(entries: Sequence[Entry], title: str) -> Figure:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda millions, _: f"{millions:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     _percent(axes, "y")
-    _tidy(axes, grid="both")
+    tidy(axes, grid="both")
+    axes.tick_params(labelsize=_LETTERS - 1)
     figure.canvas.draw()  # places the axes, which the labels are placed in
     figure.set_layout_engine("none")
     _name_points(
@@ -231,10 +232,3 @@ def _short(text: str, most: int) -> str:
 def _percent(axes: Axes, side: str) -> None:
     axis = axes.xaxis if side == "x" else axes.yaxis
     axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.3g}"))
-
-
-def _tidy(axes: Axes, grid: str) -> None:
-    axes.grid(axis=grid, color="#e6e6e6", linewidth=0.8)  # type: ignore[arg-type]
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=_LETTERS - 1)
-    axes.spines[["top", "right"]].set_visible(False)

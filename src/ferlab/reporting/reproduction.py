@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ferlab.networks.shapes import Layer
+from ferlab.networks.shapes import Layer, as_text
 from ferlab.reporting import page
 from ferlab.reporting.entries import Entry
 from ferlab.reporting.literature import (
@@ -69,7 +69,7 @@ def table_1_section(layers: Sequence[Layer]) -> str:
         layers: of conf/model/F.yaml, the output layer last.
     """
     rows = [
-        [reported, ", ".join(layer.parts), "×".join(map(str, layer.shape)), f"{layer.parameters:,}"]
+        [reported, ", ".join(layer.parts), as_text(layer.shape), f"{layer.parameters:,}"]
         for reported, layer in zip(TABLE_1, layers, strict=True)
     ]
     total = sum(layer.parameters for layer in layers)

@@ -14,6 +14,7 @@ from ferlab.augment.transforms import make_transforms
 from ferlab.checks import FerlabError, check_integer, check_keys
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.data.store import ImageStore
+from ferlab.emotions import IMAGE_SIZE
 from ferlab.instantiate import instantiate, plain
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.dropout import CurriculumDropout
@@ -24,7 +25,7 @@ from ferlab.learning.schedules import Plateau
 from ferlab.learning.sharpness import SAM
 from ferlab.learning.trainer import make_trainer
 from ferlab.networks.build import build_network
-from ferlab.networks.specs import IMAGE_SIZE, parse_model
+from ferlab.networks.specs import parse_model
 from ferlab.running.split import split_arguments, validates
 
 

@@ -46,6 +46,9 @@ from ferlab.runs import RunFolder
 MISTAKES = (FerlabError, HydraException, OmegaConfBaseException, OSError)
 """What is told in one line, without a traceback."""
 
+Task = Callable[[DictConfig, RunFolder], Any]
+"""What a stage does with its configuration, in the folder that Hydra made for it."""
+
 _SEVERAL_VALUES = re.compile(r"Ambiguous value for argument '(.*)'")
 """How Hydra begins where a sweep lacks its `-m`."""
 
@@ -57,7 +60,7 @@ log = logging.getLogger(__name__)
 
 def run_stage(
     name: str,
-    task: Callable[[DictConfig, RunFolder], Any],
+    task: Task,
     arguments: Sequence[str],
     sweeps: bool = True,
 ) -> int:
@@ -68,7 +71,7 @@ def run_stage(
 
     Args:
         name: the stage's.
-        task: receives the configuration and the folder that Hydra made for it.
+        task: what it does.
         arguments: overrides as on the command line, Hydra's own flags among them.
         sweeps: whether `-m` makes sense.
     """
@@ -81,30 +84,8 @@ def run_stage(
         check_arguments(arguments, sweeps)
         if name != "train" and is_distributed():
             raise FerlabError(f"{name} cannot run under torchrun; start it by itself")
-        if not is_sweep(arguments):
-            raised: list[Exception] = []
-            start = start_of_command(name)
-            with _composing(name, sweeps):
-                _run_hydra(name, partial(_run, name, task, start, typed, raised), arguments)
-            if raised:
-                raise raised[0]
-            return 0
-        if is_distributed():
-            raise FerlabError("a sweep cannot run under torchrun; start each job by itself")
-        if not sweeps:
-            raise FerlabError(f"{name} cannot be swept with -m; start it once per value")
-        if any(argument.startswith("resume=") for argument in arguments):
-            raise FerlabError("resume= goes on with one run; start it once per run, without -m")
-        with _composing(name, sweeps):
-            sweep = plan(name, arguments)
-        check_arguments(sweep.arguments)  # with what the configuration sweeps
-        again = shlex.join([*start_of_command(name), *typed])
-        jobs = [(job.name, job.config) for job in sweep.jobs]
-        job = partial(_run_in_sweep, name, task, again, jobs)
-        _run_hydra(name, job, sweep.arguments)
-        table, all_finished = conclude(sweep)
-        print(f"\n{table}\n\nfolder: {os.path.relpath(sweep.folder)}")
-        return 0 if all_finished else 1
+        run = _run_sweep if is_sweep(arguments) else _run_once
+        return run(name, task, typed, arguments, sweeps)
     except MISTAKES as error:
         return _fail(_worded(error))
     except Interrupted as stop:
@@ -116,6 +97,38 @@ def run_stage(
         return _fail("interrupted; the same command into the same folder goes on", status=130)
     finally:
         sys.argv = command
+
+
+def _run_once(
+    name: str, task: Task, typed: Sequence[str], arguments: Sequence[str], sweeps: bool
+) -> int:
+    raised: list[Exception] = []
+    job = partial(_run_task, name, task, start_of_command(name), typed, raised)
+    with _composing(name, sweeps):
+        _run_hydra(name, job, arguments)
+    if raised:
+        raise raised[0]
+    return 0
+
+
+def _run_sweep(
+    name: str, task: Task, typed: Sequence[str], arguments: Sequence[str], sweeps: bool
+) -> int:
+    if is_distributed():
+        raise FerlabError("a sweep cannot run under torchrun; start each job by itself")
+    if not sweeps:
+        raise FerlabError(f"{name} cannot be swept with -m; start it once per value")
+    if any(argument.startswith("resume=") for argument in arguments):
+        raise FerlabError("resume= goes on with one run; start it once per run, without -m")
+    with _composing(name, sweeps):
+        sweep = plan(name, arguments)
+    check_arguments(sweep.arguments)  # with what the configuration sweeps
+    again = shlex.join([*start_of_command(name), *typed])
+    jobs = [(job.name, job.config) for job in sweep.jobs]
+    _run_hydra(name, partial(_run_job, name, task, again, jobs), sweep.arguments)
+    table, all_finished = conclude(sweep)
+    print(f"\n{table}\n\nfolder: {os.path.relpath(sweep.folder)}")
+    return 0 if all_finished else 1
 
 
 @contextlib.contextmanager
@@ -143,9 +156,9 @@ def _run_hydra(name: str, job: Callable[[DictConfig], Any], arguments: Sequence[
     hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=name)(job)()
 
 
-def _run(
+def _run_task(
     name: str,
-    task: Callable[[DictConfig, RunFolder], Any],
+    task: Task,
     start: Sequence[str],
     typed: Sequence[str],
     raised: list[Exception],
@@ -173,9 +186,9 @@ def _run(
             raise Interrupted(f"{stop}; go on with: {shlex.join([*start, *arguments])}") from None
 
 
-def _run_in_sweep(
+def _run_job(
     name: str,
-    task: Callable[[DictConfig, RunFolder], Any],
+    task: Task,
     again: str,
     jobs: Sequence[tuple[str, dict[str, Any]]],
     _: DictConfig,

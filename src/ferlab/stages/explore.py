@@ -14,7 +14,7 @@ from ferlab.augment.extremes import extremes
 from ferlab.augment.transforms import RandomTransforms
 from ferlab.checks import check_integer
 from ferlab.data.audit import describe_gaps
-from ferlab.data.batches import to_float
+from ferlab.data.batches import to_float, to_uint8
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.data.store import SPLITS
 from ferlab.emotions import EMOTIONS
@@ -169,8 +169,8 @@ def _transforms(
     transforms: RandomTransforms, face: torch.Tensor, folder: Path, seed: int
 ) -> Iterator[str]:
     """Yield what each transform does at its extremes, and what all together do at random."""
-    shown = [("original", _grey(face)[0])] + [
-        (f"{name}\n{caption}", _grey(image)[0])
+    shown = [("original", to_uint8(face).numpy()[0])] + [
+        (f"{name}\n{caption}", to_uint8(image).numpy()[0])
         for name, images in extremes(transforms, face).items()
         for caption, image in images
     ]
@@ -180,7 +180,9 @@ def _transforms(
     )
     draws = torch.rand(48, RandomTransforms.N_DRAWS, generator=torch.Generator().manual_seed(seed))
     many = transforms(face.expand(48, *face.shape), draws)
-    figures.save_image(faces.contact_sheet(_grey(many), columns=16), folder / "transformed.png")
+    figures.save_image(
+        faces.contact_sheet(to_uint8(many).numpy(), columns=16), folder / "transformed.png"
+    )
     yield page.figure(folder / "transforms.png", "One face, each transform by itself.")
     yield page.figure(folder / "transformed.png", "The same face, all transforms at random.")
 
@@ -253,9 +255,3 @@ def _table_of(counts: exploration.Counts) -> str:
         ["", "all", *EMOTIONS],
         [[name, f"{row.sum():,}", *(f"{n:,}" for n in row)] for name, row in counts.items()],
     )
-
-
-def _grey(images: torch.Tensor) -> NDArray[np.uint8]:
-    """Return images in [0, 1] as grey levels 0-255."""
-    grey: NDArray[np.uint8] = (images * 255).round().byte().numpy()
-    return grey
