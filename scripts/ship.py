@@ -10,7 +10,6 @@ Args:
         before is replaced.
 """
 
-import re
 import shutil
 import sys
 import tempfile
@@ -26,7 +25,7 @@ from ferlab.finding import find_run
 from ferlab.networks.files import load_network, save_network
 from ferlab.reporting.tables import format_accuracy
 from ferlab.running.recorded import recorded_value
-from ferlab.running.shipping import check_shippable, training_command
+from ferlab.running.shipping import check_name, check_shippable, training_command
 from ferlab.running.split import shipped_split_settings, split_settings, validates
 from ferlab.runs import RunFolder
 
@@ -121,8 +120,7 @@ if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit("ferlab: python scripts/ship.py RUN NAME")
     try:
-        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", sys.argv[2]):
-            raise FerlabError(f"NAME must be a plain name, such as mine; got {sys.argv[2]!r}")
+        check_name(sys.argv[2])
         ship(sys.argv[1], Path("weights", sys.argv[2]))
     except FerlabError as error:
         sys.exit(f"ferlab: {error}")

@@ -12,7 +12,6 @@ Args:
     Overrides of the configuration may follow, such as data.root=/path/to/fer2013.
 """
 
-import re
 import sys
 import tempfile
 from functools import partial
@@ -31,7 +30,7 @@ from ferlab.networks.files import DESCRIPTION
 from ferlab.running.compose import make_data
 from ferlab.running.entry import run_stage
 from ferlab.running.recorded import recorded_value
-from ferlab.running.shipping import check_shippable, training_command
+from ferlab.running.shipping import check_name, check_shippable, training_command
 from ferlab.running.split import split_settings
 from ferlab.runs import RunFolder
 
@@ -104,9 +103,8 @@ def main(arguments: list[str]) -> int:
     if len(names) < 2:
         sys.exit("ferlab: python scripts/ship_labels.py NAME FOLDER [...]")
     name, *folders = names
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name):
-        sys.exit(f"ferlab: NAME must be a plain name, such as mine; got {name!r}")
     try:
+        check_name(name)
         runs = [run for folder in folders for run in find_runs(folder)]
     except FerlabError as error:
         sys.exit(f"ferlab: {error}")

@@ -7,8 +7,6 @@ the versions to `<folder>.json`. The folder is a new one in `outputs/speedrun` u
 then what is finished there is kept, and what was cut off goes on.
 """
 
-import csv
-import json
 import statistics
 import sys
 import time
@@ -17,7 +15,8 @@ from pathlib import Path
 STARTED = time.perf_counter()
 
 from ferlab.cli import main as ferlab  # noqa: E402
-from ferlab.files import write_json  # noqa: E402
+from ferlab.files import read_json, write_json  # noqa: E402
+from ferlab.history import read_history, total_seconds  # noqa: E402
 
 TARGET = 0.6293
 """The report's accuracy of Model F on the 7,178 test images."""
@@ -54,11 +53,10 @@ def main(arguments: list[str]) -> int:
 
 def _row(seed: int, run: Path) -> Row | None:
     """Return what a finished run came to; None where there were no test images."""
-    metrics = json.loads((run / "metrics.json").read_text())
+    metrics = read_json(run / "metrics.json")
     if "test/accuracy" not in metrics:
         return None
-    with (run / "history.csv").open(newline="") as history:
-        training = sum(float(row["seconds"]) for row in csv.DictReader(history))
+    training = total_seconds(read_history(run / "history.csv"))
     judged = {key: metrics.get(key) for key in ("val/accuracy", "test/accuracy")}
     return {"seed": seed, "training": training, "around": None, **judged}
 
@@ -72,7 +70,7 @@ def _conclude(rows: list[Row], folder: Path) -> None:
         cells = ("" if value is None else f"{value:.4g}" for value in row.values())
         print("| " + " | ".join(cells) + " |")
     print(f"\n{seconds:.1f} s of training (median); {reached} of {len(rows)} reach {TARGET}")
-    environment = json.loads((folder / "0/environment.json").read_text())
+    environment = read_json(folder / "0/environment.json")
     result = {"seconds": seconds, "reached": reached, "runs": rows, "machine": environment}
     file = folder.with_name(f"{folder.name}.json")
     write_json(file, result)

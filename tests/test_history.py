@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ferlab.history import HISTORY_COLUMNS, read_history, total_seconds, write_history
+from ferlab.history import (
+    HISTORY_COLUMNS,
+    best_row,
+    read_history,
+    total_seconds,
+    write_history,
+)
 
 PATH = Path("history.csv")
 
@@ -59,3 +65,14 @@ def test_a_line_that_cannot_be_makes_the_file_damaged(line):
 def test_seconds_are_added_up_over_the_epochs():
     assert total_seconds([{"seconds": 1.5}, {"seconds": 2.0}]) == 3.5
     assert total_seconds([]) is None
+
+
+@pytest.mark.parametrize(
+    ("monitor", "direction", "epoch"), [("val/accuracy", "max", 2), ("val/loss", "min", 3)]
+)
+def test_the_best_epoch_is_the_first_of_equals(monitor, direction, epoch):
+    rows = [
+        {"epoch": number, "val/accuracy": accuracy, "val/loss": loss}
+        for number, accuracy, loss in [(1, 0.4, 1.2), (2, 0.6, 1.1), (3, 0.6, 1.0), (4, 0.5, 1.0)]
+    ]
+    assert best_row(rows, monitor, direction)["epoch"] == epoch

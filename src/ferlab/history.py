@@ -51,6 +51,24 @@ def total_seconds(rows: Sequence[Mapping[str, float]]) -> float | None:
     return sum(row["seconds"] for row in rows) if rows else None
 
 
+def best_row(
+    rows: Sequence[Mapping[str, float]], monitor: str, direction: str
+) -> Mapping[str, float]:
+    """Return the row with the best value of `monitor`, the first of equals.
+
+    Where nothing validated it is the last one.
+
+    Args:
+        rows: one at least.
+        monitor: `val/accuracy` or `val/loss`.
+        direction: "max" where more is better, else "min".
+    """
+    if monitor not in rows[-1]:
+        return rows[-1]
+    choose = max if direction == "max" else min
+    return choose(rows, key=lambda row: row[monitor])
+
+
 def _parse(row: Mapping[str, str]) -> dict[str, float]:
     kept = [key for key in _MEASURED if not key.startswith("val/") or row[key] != ""]
     return {"epoch": int(row["epoch"]), **{key: float(row[key]) for key in kept}}

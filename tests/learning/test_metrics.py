@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 
-from ferlab.learning.metrics import EpochMetrics, best_epoch
+from ferlab.learning.metrics import EpochMetrics
 
 
 @settings(max_examples=20, deadline=None)
@@ -47,12 +47,3 @@ def test_the_state_of_half_an_epoch_can_be_saved():
     resumed.load_state_dict(metrics.state_dict())
     assert torch.equal(resumed.confusion, metrics.confusion)
     assert torch.equal(resumed.loss_sum, metrics.loss_sum)
-
-
-@pytest.mark.parametrize(("monitor", "epoch"), [("val/accuracy", 2), ("val/loss", 3)])
-def test_the_best_epoch_is_the_first_of_equals(monitor, epoch):
-    rows = [
-        {"epoch": number, "val/accuracy": accuracy, "val/loss": loss}
-        for number, accuracy, loss in [(1, 0.4, 1.2), (2, 0.6, 1.1), (3, 0.6, 1.0), (4, 0.5, 1.0)]
-    ]
-    assert best_epoch(rows, monitor)["epoch"] == epoch

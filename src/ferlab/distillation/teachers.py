@@ -89,6 +89,7 @@ class _NetworkTeacher:
         self._classifier = EmotionClassifier(load_network(place), test_time=views)
         self.name = os.path.relpath(run.path)
         self.digest = digest_weights(place)
+        # Named may be a run, or the folder `model` of one.
         own = (one for one in (run, RunFolder(run.path.parent)) if one.config.exists())
         origin = next(own, None)
         self._split: dict[str, Any] | None = None  # None where nobody knows

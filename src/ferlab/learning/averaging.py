@@ -12,7 +12,7 @@ from ferlab.checks import check_number
 
 
 class AveragedWeights(WeightAveraging):
-    """Lightning's averaging: the average is judged, kept and stopped by, the weights are trained.
+    """Exponential moving average (EMA): validated, kept and stopped by; the weights train on.
 
     No step waits for the device. Lightning's own `EMAWeightAveraging` would: it keeps the average
     on the CPU, where the network still is when a training is set up, and PyTorch's `AveragedModel`

@@ -1,7 +1,5 @@
 """Loss and confusion matrix of a split, accumulated on the device without waiting for it."""
 
-from collections.abc import Mapping, Sequence
-
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -56,14 +54,3 @@ class EpochMetrics(Metric):
         """Return `loss` and `accuracy` of the samples that this process saw, both float32 ()."""
         n = self.confusion.sum()
         return {"loss": self.loss_sum / n, "accuracy": self.confusion.trace() / n}
-
-
-def best_epoch(rows: Sequence[Mapping[str, float]], monitor: str) -> Mapping[str, float]:
-    """Return the row of the history with the best value of `monitor`, the first of equals.
-
-    Where nothing validated it is the last one.
-    """
-    if monitor not in rows[-1]:
-        return rows[-1]
-    choose = max if MONITORS[monitor] == "max" else min
-    return choose(rows, key=lambda row: row[monitor])

@@ -69,8 +69,7 @@ def training_commands(config: DictConfig, recipe: Path, name: str) -> tuple[str,
 
 
 def _groups() -> tuple[dict[str, str], Any]:
-    """Return the groups of this process's configuration, and what they compose to by themselves,
-    without a person's own `conf/local`."""
+    """Return this process's groups, and what they compose to without `conf/local`."""
     groups = {
         group: choice
         for group, choice in reversed(HydraConfig.get().runtime.choices.items())

@@ -1,5 +1,6 @@
 """What can be shipped: a training that a commit and a command make again."""
 
+import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +9,16 @@ from ferlab.checks import FerlabError
 from ferlab.keys import settles_result
 from ferlab.running.recorded import recorded_value
 from ferlab.runs import RunFolder
+
+
+def check_name(name: str) -> None:
+    """Make sure that the name of shipped weights or labels can be typed back.
+
+    Raises:
+        FerlabError: it is not of letters, digits, `.`, `_`, `-`.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name):
+        raise FerlabError(f"NAME must be a plain name, such as mine; got {name!r}")
 
 
 def check_shippable(run: RunFolder) -> None:

@@ -151,8 +151,10 @@ def conclude(sweep: Sweep) -> tuple[str, bool]:
 
 
 def own_values(config: DictConfig) -> dict[str, Any]:
-    """Return what tells this run from others, by name: what its command line sets, in a sweep only
-    what is swept; and its model and optimizer."""
+    """Return what tells this run from others, by name: its model, its optimizer, what it sets.
+
+    That is what its command line sets, in a sweep only what is swept.
+    """
     hydra = HydraConfig.get()
     fixed = hydra.job.config.override_dirname.exclude_keys
     given = OverridesParser.create().parse_overrides(list(hydra.overrides.task))

@@ -16,13 +16,14 @@ from ferlab.distillation.distil import Teachers
 from ferlab.emotions import EMOTIONS
 from ferlab.files import write_json
 from ferlab.finding import find_begun
+from ferlab.history import best_row
 from ferlab.instantiate import check_recorded, conf_folder, instantiate, plain
 from ferlab.keys import flatten, settles_result
 from ferlab.learning.callbacks import BestWeights, Divergence
 from ferlab.learning.checkpoints import Checkpoints
 from ferlab.learning.classifier import EmotionClassifier
 from ferlab.learning.history import History
-from ferlab.learning.metrics import best_epoch
+from ferlab.learning.metrics import MONITORS
 from ferlab.learning.processes import from_first
 from ferlab.learning.schedules import Cosine, OneCycle
 from ferlab.learning.tensorboard import Pictures, RunTensorBoard
@@ -191,7 +192,7 @@ def _finish(
     history: History,
 ) -> dict[str, float]:
     """Judge the restored weights, write and say what came out, and return the metrics."""
-    row = best_epoch(history.rows, config.monitor)
+    row = best_row(history.rows, config.monitor, MONITORS[config.monitor])
     if config.monitor in row:
         log.info("best epoch %d of %d, its weights restored", row["epoch"], len(history.rows))
     else:
