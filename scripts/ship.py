@@ -22,7 +22,7 @@ from ferlab.cli import main as ferlab
 from ferlab.distillation.labels import LABELS
 from ferlab.files import read_json, write_json, write_text
 from ferlab.finding import find_run
-from ferlab.networks.files import load_network, save_network
+from ferlab.networks.files import DESCRIPTION, load_network, read_description, save_network
 from ferlab.reporting.tables import format_accuracy
 from ferlab.running.recorded import recorded_value
 from ferlab.running.shipping import check_name, check_shippable, training_command
@@ -62,7 +62,8 @@ def ship(name: str, place: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         shipped, judged = RunFolder(Path(folder, "run")), RunFolder(Path(folder, "judged"))
         view = recorded_value(config, "augment", "test_time")
-        save_network(load_network(run.model), shipped.model, view or "none", half=True)
+        images = read_description(run.model / DESCRIPTION).trained_on
+        save_network(load_network(run.model), shipped.model, view or "none", images, half=True)
         shutil.copy(run.config, shipped.config)  # names the split that validated
         shutil.copy(run.environment, shipped.environment)
         if ferlab(["evaluate", f"run={shipped.path}", f"hydra.run.dir={judged.path}"]):

@@ -107,6 +107,7 @@ def _read(folder: Path, name: str) -> Entry:
             if (processes := environment.get("processes", "1")) != "1":
                 made_on.append(f"{processes} processes")
             common["computed"] = ", ".join(str(one) for one in made_on if one)
+            common["teachers"] = str(environment.get("teachers") or "")
             return _run(run, config, metrics, common)
         if log == "evaluate.log":
             return _evaluation(config, environment, common)

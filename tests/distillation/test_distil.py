@@ -57,6 +57,14 @@ def happy(teacher):
     return Path("happy")
 
 
+@pytest.fixture
+def shipped(teacher):
+    """The folder of weights that are known as shipped ones are."""
+    shutil.copytree(teacher / "model", "shipped")
+    write_json(Path("shipped/metrics.json"), {"val/accuracy": 0.5})
+    return Path("shipped")
+
+
 def history(folder, column):
     with (Path(folder) / "history.csv").open(newline="") as file:
         return [float(row[column]) for row in csv.DictReader(file)]
@@ -154,6 +162,23 @@ def test_a_training_does_not_go_on_with_another_teacher_of_the_same_name(
     status, _, err = train(named(happy), "hydra.run.dir=run")
     assert status == 1
     assert "run was begun with other teachers" in err
+
+
+@pytest.mark.parametrize("command", ["train", "train -m", "tune"])
+def test_what_is_finished_is_not_taken_for_the_work_of_another_teacher(
+    happy, teacher, capfd, command
+):
+    stage, *swept = command.split()
+    of_stage = {"train": [], "train -m": ["seed=0,1", "hydra.sweep.dir=run"]}
+    arguments = [named(happy), *of_stage.get(command, ["tune.trials=1"])]
+    arguments += [] if swept else ["hydra.run.dir=run"]
+    again = [stage, *swept, *TINY, *arguments, "data.source.seed=0", "trainer.max_epochs=1"]
+    assert main(again) == 0
+    shutil.move(happy, "elsewhere")
+    assert main(again) == 0  # it is what it was
+    shutil.copytree(teacher / "model", happy)
+    assert main(again) == 1
+    assert "begun with other teachers" in capfd.readouterr().err
 
 
 def test_a_signal_while_teachers_label_ends_it_with_the_command_that_goes_on(
@@ -266,14 +291,27 @@ def test_an_older_training_goes_on_without_teachers(train, monkeypatch):
     assert main(["train", "resume=run"]) == 0
 
 
-def test_of_weights_alone_it_is_said_that_nobody_knows_what_they_have_seen(happy, train):
-    known = "known as shipped ones are"
-    for split_seed, what, said in (("0", "", True), ("0", known, False), ("1", known, True)):
-        if what == known:
-            write_json(happy / "metrics.json", {"val/accuracy": 0.5})
-        _, out, _ = train(named(happy), f"data.split_seed={split_seed}", "hydra.run.dir=run")
-        assert ("happy does not tell which images it was trained on" in out) is said
+def test_of_weights_alone_it_is_said_that_nobody_knows_what_they_have_seen(shipped, train):
+    def is_said(split_seed):
+        _, out, _ = train(named(shipped), f"data.split_seed={split_seed}", "hydra.run.dir=run")
         shutil.rmtree("run")
+        return "shipped does not tell which images it was trained on" in out
+
+    assert not is_said(0)
+    assert is_said(1)
+    (shipped / "metrics.json").unlink()
+    assert is_said(0)
+    write_json(shipped / "metrics.json", {"val/accuracy": 0.5})
+    save_network(load_network(shipped), shipped)  # without the images that it was trained on
+    assert is_said(0)
+
+
+def test_weights_that_were_trained_on_other_images_teach_only_where_none_validate(shipped, train):
+    command = [named(shipped), "data.size=210", "callbacks.early_stopping=null", "scheduler=none"]
+    status, _, err = train(*command, "hydra.run.dir=run")
+    assert status == 1
+    assert "shipped was trained on other images" in err
+    assert train(*command, "data.val_fraction=0", "hydra.run.dir=run")[0] == 0
 
 
 def test_a_search_labels_once_and_trains_its_trials_so(happy, teacher, capfd):

@@ -120,6 +120,23 @@ class Teachers:
         return probabilities
 
 
+def check_same_teachers(values: Mapping[str, Any], folder: RunFolder) -> None:
+    """Make sure that a finished folder learned from what its configuration names today.
+
+    Where that is not there any more it stays what it is.
+
+    Raises:
+        FerlabError: they are others.
+    """
+    if "teachers" not in folder.recorded_environment():
+        return
+    try:
+        teachers = Teachers(values, folder)
+    except (FerlabError, OSError):
+        return
+    folder.check_fixed(teachers.fixed)
+
+
 def _parse(distillation: object) -> list[str]:
     """Return the names of the teachers in a configuration; older runs have no such section.
 

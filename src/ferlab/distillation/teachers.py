@@ -85,8 +85,10 @@ class _NetworkTeacher:
 
     def __init__(self, run: RunFolder, values: Mapping[str, Any]) -> None:
         place = model_folder(run)
-        views = read_description(place / DESCRIPTION).test_time
-        self._classifier = EmotionClassifier(load_network(place), test_time=views)
+        description = read_description(place / DESCRIPTION)
+        self._classifier = EmotionClassifier(load_network(place), test_time=description.test_time)
+        self._trained_on = description.trained_on
+        self._validates = validates(values)
         self.name = os.path.relpath(run.path)
         self.digest = digest_weights(place)
         # Named may be a run, or the folder `model` of one.
@@ -95,8 +97,8 @@ class _NetworkTeacher:
         self._split: dict[str, Any] | None = None  # None where nobody knows
         self._data = ""  # likewise
         if origin is None:
-            if validates(values):
-                _check_split_of_weights(run, values)
+            if self._validates:
+                _check_split_of_weights(run, values, self._trained_on is not None)
             return
         config = origin.recorded_config()
         try:
@@ -106,7 +108,7 @@ class _NetworkTeacher:
             raise FerlabError(
                 f"{origin.config} is not the configuration of a run ({error})"
             ) from error
-        if validates(values):
+        if self._validates:
             _check_split(str(run.path), settings, values, "train it anew with {}")
         self._data = str(origin.recorded_environment().get("data", ""))
 
@@ -115,6 +117,13 @@ class _NetworkTeacher:
             raise FerlabError(
                 f"distillation.teachers: {self.name} was trained on other data, so it may "
                 "have seen what is judged here; train it anew on these"
+            )
+        here = data.store.digest_of("training")
+        if self._validates and self._trained_on not in (None, here):
+            raise FerlabError(
+                f"distillation.teachers: {self.name} was trained on other images, of which it may "
+                "have seen those that validate here; name others, use distillation.teachers=[], or "
+                "complete the data"
             )
 
     def predict(self, trainer: L.Trainer, data: FaceDataModule) -> Tensor:
@@ -185,7 +194,9 @@ def _check_split(
             )
 
 
-def _check_split_of_weights(run: RunFolder, values: Mapping[str, Any]) -> None:
+def _check_split_of_weights(
+    run: RunFolder, values: Mapping[str, Any], are_images_known: bool
+) -> None:
     """Check weights without a configuration: shipped ones were validated as ferlab does by itself.
 
     Shipped ones have metrics; those of all training images have no validation there.
@@ -196,7 +207,8 @@ def _check_split_of_weights(run: RunFolder, values: Mapping[str, Any]) -> None:
             f"{run.path} was trained on all training images, so it has seen what validates here; "
             "name others, or train with data.val_fraction=0"
         )
-    if metrics is None or split_settings(values) != shipped_split_settings():
+    by_own_split = metrics is not None and split_settings(values) == shipped_split_settings()
+    if not (by_own_split and are_images_known):
         log.warning(
             "%s does not tell which images it was trained on: it may flatter this validation",
             os.path.relpath(run.path),

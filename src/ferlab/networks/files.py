@@ -30,16 +30,23 @@ class Description(NamedTuple):
     Attributes:
         spec: the network.
         test_time: what its predictions are averaged over, one of TEST_TIME.
+        trained_on: digest of the training images whose split it was trained by, as
+            `ImageStore.digest_of` gives it; None where nobody knows.
         sha256: of the weights beside it, in hex; None where none was written.
     """
 
     spec: NetworkSpec
     test_time: str
+    trained_on: object
     sha256: object
 
 
 def save_network(
-    network: LayeredNetwork, folder: Path, test_time: str = "none", half: bool = False
+    network: LayeredNetwork,
+    folder: Path,
+    test_time: str = "none",
+    trained_on: str | None = None,
+    half: bool = False,
 ) -> None:
     """Write `model.safetensors` and `model.yaml` into `folder`.
 
@@ -48,6 +55,7 @@ def save_network(
         folder: is made where there is none.
         test_time: what its predictions are averaged over unless somebody asks for another, one of
             TEST_TIME.
+        trained_on: digest of the training images, as `ImageStore.digest_of` gives it.
         half: whether in fp16, half the bytes; `load_network` reads both.
 
     Raises:
@@ -70,6 +78,7 @@ def save_network(
     description = {
         **_describe(network.spec),
         "test_time": test_time,
+        **({"trained_on": trained_on} if trained_on else {}),
         "sha256": digest_weights(folder),
     }
     write_text(
@@ -110,6 +119,7 @@ def read_description(file: Path) -> Description:
     description = read_yaml(file)
     classes, images = (description.pop(key, None) for key in ("classes", "input"))
     digest, test_time = description.pop("sha256", None), description.pop("test_time", "none")
+    trained_on = description.pop("trained_on", None)
     if classes != list(EMOTIONS):
         raise FerlabError(f"{file}: classes must be {', '.join(EMOTIONS)}; got {classes!r}")
     try:
@@ -123,7 +133,7 @@ def read_description(file: Path) -> Description:
         raise FerlabError(f"{file}: {error}") from None
     if images != (wanted := _describe(spec)["input"]):
         raise FerlabError(f"{file}: input must be {wanted!r}; got {images!r}")
-    return Description(spec, test_time, digest)
+    return Description(spec, test_time, trained_on, digest)
 
 
 def digest_weights(folder: Path) -> str:

@@ -60,6 +60,7 @@ class Entry:
         seconds: of all epochs together.
         commit: of ferlab when it was begun.
         computed: kind of device and precision of a training; empty where they are not known.
+        teachers: digests of those that labelled the training images; empty where none did.
         judged: folders of the runs that an evaluation or a classifier is about.
         history: a row per epoch.
     """
@@ -84,6 +85,7 @@ class Entry:
     seconds: float | None = None
     commit: str = ""
     computed: str = ""
+    teachers: str = ""
     judged: tuple[Path, ...] = ()
     history: Sequence[Mapping[str, float]] = ()
 
@@ -247,14 +249,14 @@ class OverSeeds:
 def over_seeds(entries: Iterable[Entry]) -> list[OverSeeds]:
     """Return the groups of at least two trained networks that differ in their seed alone.
 
-    Device, precision and number of processes are the same, too. The highest mean validation
-    accuracy comes first, groups without one last, in the order of their first member; of runs with
-    the same seed the one whose folder comes first counts, whatever the order.
+    Device, precision, number of processes and teachers are the same, too. The highest mean
+    validation accuracy comes first, groups without one last, in the order of their first member; of
+    runs with the same seed the one whose folder comes first counts, whatever the order.
     """
     groups: dict[object, dict[int | None, Entry]] = {}
     for entry in entries:
         if entry.kind in TRAINED:
-            common = (entry.data, entry.judged_on, entry.digest, entry.computed)
+            common = (entry.data, entry.judged_on, entry.digest, entry.computed, entry.teachers)
             group = groups.setdefault((*common, *sorted(map(str, entry.settings.items()))), {})
             same_seed = group.setdefault(entry.seed, entry)
             group[entry.seed] = min(same_seed, entry, key=lambda one: one.folder)

@@ -40,7 +40,7 @@ from ferlab.running.arguments import (
 )
 from ferlab.running.console import show_log_on_console
 from ferlab.running.known import check_known, unknown_key
-from ferlab.running.sweep import REMEDY, conclude, plan
+from ferlab.running.sweep import REMEDY, CheckFinished, conclude, plan
 from ferlab.runs import RunFolder
 
 MISTAKES = (FerlabError, HydraException, OmegaConfBaseException, OSError)
@@ -63,6 +63,7 @@ def run_stage(
     task: Task,
     arguments: Sequence[str],
     sweeps: bool = True,
+    check_finished: CheckFinished | None = None,
 ) -> int:
     """Compose `conf/<name>.yaml` with the overrides, run the task, and return the exit status.
 
@@ -74,6 +75,7 @@ def run_stage(
         task: what it does.
         arguments: overrides as on the command line, Hydra's own flags among them.
         sweeps: whether `-m` makes sense.
+        check_finished: makes sure that a finished job of a sweep is what its configuration means.
     """
     show_log_on_console()
     loaded_commit()  # of the code that runs from here on
@@ -84,8 +86,13 @@ def run_stage(
         check_arguments(arguments, sweeps)
         if name != "train" and is_distributed():
             raise FerlabError(f"{name} cannot run under torchrun; start it by itself")
-        run = _run_sweep if is_sweep(arguments) else _run_once
-        return run(name, task, typed, arguments, sweeps)
+        if not is_sweep(arguments):
+            return _run_once(name, task, typed, arguments, sweeps)
+        if is_distributed():
+            raise FerlabError("a sweep cannot run under torchrun; start each job by itself")
+        if not sweeps:
+            raise FerlabError(f"{name} cannot be swept with -m; start it once per value")
+        return _run_sweep(name, task, typed, arguments, check_finished)
     except MISTAKES as error:
         return _fail(_worded(error))
     except Interrupted as stop:
@@ -103,7 +110,7 @@ def _run_once(
     name: str, task: Task, typed: Sequence[str], arguments: Sequence[str], sweeps: bool
 ) -> int:
     raised: list[Exception] = []
-    job = partial(_run_task, name, task, start_of_command(name), typed, raised)
+    job = partial(_run_task, name, task, start_of_command(name), typed, sweeps, raised)
     with _composing(name, sweeps):
         _run_hydra(name, job, arguments)
     if raised:
@@ -112,16 +119,16 @@ def _run_once(
 
 
 def _run_sweep(
-    name: str, task: Task, typed: Sequence[str], arguments: Sequence[str], sweeps: bool
+    name: str,
+    task: Task,
+    typed: Sequence[str],
+    arguments: Sequence[str],
+    check_finished: CheckFinished | None,
 ) -> int:
-    if is_distributed():
-        raise FerlabError("a sweep cannot run under torchrun; start each job by itself")
-    if not sweeps:
-        raise FerlabError(f"{name} cannot be swept with -m; start it once per value")
     if any(argument.startswith("resume=") for argument in arguments):
         raise FerlabError("resume= goes on with one run; start it once per run, without -m")
-    with _composing(name, sweeps):
-        sweep = plan(name, arguments)
+    with _composing(name, sweeps=True):
+        sweep = plan(name, arguments, check_finished)
     check_arguments(sweep.arguments)  # with what the configuration sweeps
     again = shlex.join([*start_of_command(name), *typed])
     jobs = [(job.name, job.config) for job in sweep.jobs]
@@ -161,6 +168,7 @@ def _run_task(
     task: Task,
     start: Sequence[str],
     typed: Sequence[str],
+    sweeps: bool,
     raised: list[Exception],
     config: DictConfig,
 ) -> Any:
@@ -175,7 +183,7 @@ def _run_task(
             made.rmdir()
     with RunFolder(path, name) as folder:
         try:
-            _check_no_sweep()
+            _check_no_sweep(sweeps)
             check_known(name, config)
             return task(config, folder)
         except Exception as error:
@@ -223,14 +231,13 @@ def _run_job(
             torch.cuda.empty_cache()
 
 
-def _check_no_sweep() -> None:
+def _check_no_sweep(sweeps: bool) -> None:
     """Raise FerlabError where the configuration sweeps what the command line does not fix."""
     hydra = HydraConfig.get()
     fixed = {text.partition("=")[0].lstrip("+") for text in hydra.overrides.task}
     if swept := [key for key in hydra.sweeper.params or () if key not in fixed]:
-        raise FerlabError(
-            f"this configuration sweeps {', '.join(swept)}; add -m, or name one value of each"
-        )
+        remedy = "add -m, or name one value of each" if sweeps else "name one value of each"
+        raise FerlabError(f"this configuration sweeps {', '.join(swept)}; {remedy}")
 
 
 def _fail(message: str, status: int = 1) -> int:

@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,11 +61,16 @@ class Sweep(NamedTuple):
     arguments: list[str]
 
 
+CheckFinished = Callable[[Mapping[str, Any], RunFolder], None]
+"""Raises FerlabError where a finished folder is not what its configuration means today."""
+
 REMEDY = "choose another hydra.sweep.dir"
 """What to do where a job's folder belongs to another configuration."""
 
 
-def plan(stage: str, arguments: Sequence[str]) -> Sweep:
+def plan(
+    stage: str, arguments: Sequence[str], check_finished: CheckFinished | None = None
+) -> Sweep:
     """Compose every job of a sweep.
 
     What is swept stands on the command line, or in the configuration as `hydra.sweeper.params`,
@@ -74,6 +79,7 @@ def plan(stage: str, arguments: Sequence[str]) -> Sweep:
     Args:
         stage: names the primary configuration.
         arguments: as on the command line.
+        check_finished: of the stage, beside what holds for all of them.
 
     Raises:
         FerlabError: it is not a product of lists of values, or a folder is not there.
@@ -128,7 +134,7 @@ def plan(stage: str, arguments: Sequence[str]) -> Sweep:
     ]
     for job, config in zip(jobs, configs, strict=True):
         if job.folder.metrics.exists():
-            _check_told(job, config)
+            _check_told(job, config, check_finished)
     # Hydra takes no overrides on both sides of a flag; a person may put it anywhere.
     others = [argument for argument in arguments if argument not in SWEEP_FLAGS]
     own.append("hydra.sweeper.params=null")  # or Hydra would sweep them once more
@@ -215,7 +221,7 @@ def _judged(config: DictConfig) -> dict[str, str]:
     return judged_networks(config, named_runs(config)) if "run" in config else {}
 
 
-def _check_told(job: Job, config: DictConfig) -> None:
+def _check_told(job: Job, config: DictConfig, check_finished: CheckFinished | None) -> None:
     """Raise FerlabError where the finished job tells of other networks or data."""
     try:
         job.folder.check_configuration(job.config)
@@ -227,6 +233,8 @@ def _check_told(job: Job, config: DictConfig) -> None:
     if runs:
         job.folder.check_fixed(judged_networks(config, runs))
     check_same_data(config, job.folder, runs)
+    if check_finished is not None:
+        check_finished(job.config, job.folder)
 
 
 def _check_all_differ(configs: Sequence[Mapping[str, Any]]) -> None:

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ferlab.checks import FerlabError, Interrupted, check_integer
 from ferlab.data.datamodule import FaceDataModule
-from ferlab.distillation.distil import Teachers
+from ferlab.distillation.distil import Teachers, check_same_teachers
 from ferlab.emotions import EMOTIONS
 from ferlab.files import write_json
 from ferlab.finding import find_begun
@@ -56,7 +56,7 @@ JUDGED = ("val", "test")
 
 def main(overrides: Sequence[str]) -> int:
     """Run the stage with these overrides; return the exit status."""
-    return run_stage("train", train, overrides)
+    return run_stage("train", train, overrides, check_finished=check_same_teachers)
 
 
 def train(config: DictConfig, folder: RunFolder) -> float | None:
@@ -71,6 +71,7 @@ def train(config: DictConfig, folder: RunFolder) -> float | None:
     folder.check_configuration(values)
     if (recorded := folder.recorded_metrics()) is not None:
         check_same_data(config, folder)
+        check_same_teachers(values, folder)
         if validates(config) and config.monitor not in recorded:
             raise FerlabError(f"{folder.metrics} is damaged (no {config.monitor}); delete it")
         log.info("finished before, nothing to do: %s", os.path.relpath(folder.path))
@@ -212,7 +213,8 @@ def _finish(
 
     if not trainer.is_global_zero:
         return metrics
-    save_network(classifier.network, folder.model, classifier.test_time)
+    images = data.store.digest_of("training")
+    save_network(classifier.network, folder.model, classifier.test_time, images)
     write_predictions(predictions, folder.predictions)
     judged, predicted = list(predictions.items())[-1]
     run = f"Model {config.model.name}, {config.data.title}"

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial
 
 from ferlab.checks import FerlabError, check_integer
 from ferlab.data.store import ImageStore
-from ferlab.distillation.distil import Teachers
+from ferlab.distillation.distil import Teachers, check_same_teachers
 from ferlab.files import write_json, write_text
 from ferlab.instantiate import plain
 from ferlab.keys import digest, flatten
@@ -60,6 +60,7 @@ def tune(config: DictConfig, folder: RunFolder) -> float:
     recorded = folder.recorded_metrics()
     if recorded is not None and recorded.get("trials", 0) >= n_trials:
         check_same_data(config, folder)
+        check_same_teachers(values, folder)
         if config.monitor not in recorded:
             raise FerlabError(f"{folder.metrics} is damaged (no {config.monitor}); delete it")
         log.info("finished before, nothing to do: %s", os.path.relpath(folder.path))
