@@ -29,6 +29,9 @@ from ferlab.running.shipping import check_name, check_shippable, training_comman
 from ferlab.running.split import shipped_split_settings, split_settings, validates
 from ferlab.runs import RunFolder
 
+OWN = ["data.root=null", "augment.test_time=null"]
+"""Whatever a person's own `conf/local` says, judged is as the run was."""
+
 SPLITS = {
     "val": "validation, a part of Training",
     "test/public": "PublicTest",
@@ -66,7 +69,7 @@ def ship(name: str, place: Path) -> None:
         save_network(load_network(run.model), shipped.model, view or "none", images, half=True)
         shutil.copy(run.config, shipped.config)  # names the split that validated
         shutil.copy(run.environment, shipped.environment)
-        if ferlab(["evaluate", f"run={shipped.path}", f"hydra.run.dir={judged.path}"]):
+        if ferlab(["evaluate", f"run={shipped.path}", f"hydra.run.dir={judged.path}", *OWN]):
             raise FerlabError("nothing was shipped")
         metrics = read_json(judged.metrics)
         origin["judged"] = judged.recorded_environment()["precision"]

@@ -81,6 +81,14 @@ def test_an_evaluation_says_which_runs_it_judged(run):
     assert both.parameters == entries[str(run)].parameters + entries[str(other)].parameters
 
 
+def test_an_evaluation_outlives_its_run(run):
+    other = write_run(Path("outputs/train/A-sgd/one"), "A", "sgd")
+    both = write_evaluation(Path("outputs/evaluate/both"), run, other)
+    shutil.rmtree(other)
+    entry = collected()[str(both)]
+    assert (entry.model, entry.parameters, entry.macs) == ("F, one", None, None)
+
+
 def test_an_evaluation_finds_its_run_from_another_folder(run, monkeypatch):
     write_evaluation(Path("outputs/evaluate/a"), run)
     Path("elsewhere").mkdir()

@@ -1,11 +1,12 @@
 """What a run was made with."""
 
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from ferlab.environment import describe_environment, loaded_commit
+from ferlab.environment import committed_digests, describe_environment, loaded_commit
 
 
 def commit() -> object:
@@ -28,10 +29,14 @@ def checkout(tmp_path, monkeypatch):
     loaded_commit.cache_clear()
 
 
+def head_of(checkout):
+    command = ["git", "rev-parse", "HEAD"]
+    done = subprocess.run(command, cwd=checkout, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
 def test_the_commit_is_that_of_the_checkout(checkout):
-    head = ["git", "rev-parse", "HEAD"]
-    done = subprocess.run(head, cwd=checkout, check=True, capture_output=True, text=True)
-    assert commit() == done.stdout.strip()
+    assert commit() == head_of(checkout)
 
 
 @pytest.mark.parametrize("file", ["src/ferlab/environment.py", "conf/model/mine.yaml"])
@@ -54,6 +59,14 @@ def test_untracked_files_outside_conf_and_src_do_not_mark_the_commit(checkout):
     clean = commit()
     (checkout / "notes.txt").touch()
     assert commit() == clean
+
+
+def test_the_digests_of_a_commit_are_of_the_files_that_it_holds(checkout):
+    (checkout / "src/ferlab/environment.py").write_text("changed")
+    (checkout / "src/ferlab/new").write_text("not committed")
+    assert committed_digests(head_of(checkout), "src/ferlab") == {sha256(b"").hexdigest()}
+    assert committed_digests(head_of(checkout), "weights/mine") == set()
+    assert committed_digests("a" * 40, "src/ferlab") == set()
 
 
 def test_installed_in_a_repository_it_is_not_that_ones_commit(checkout):

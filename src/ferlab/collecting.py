@@ -189,11 +189,12 @@ def _evaluation(
     members = [_found(name, folder) for name in str(environment["runs"]).split(", ")]
     runs = [RunFolder(member).known_config() for member in members]
     known = [own_columns(run) for run in runs if run is not None]
-    names = [_model_name(member) for member in members]
+    there = [member for member in members if _description(member).is_file()]
+    names = [_model_name(member) if member in there else member.name for member in members]
     digests = {RunFolder(member).recorded_environment().get("data") for member in members}
     all_known = len(known) == len(runs)
     same_data = all_known and digests == {environment.get("data")}
-    costs = [_costs(_description(member)) for member in members]
+    costs = [_costs(_description(member)) for member in there]
     view = config["augment"]["test_time"]
     described = ", ".join("/".join(member.parts[-2:]) for member in members)
     return Entry(
@@ -204,8 +205,8 @@ def _evaluation(
         seed=known[0]["seed"] if all_known and len(runs) == 1 else None,
         data=_title(environment, known[0] if same_data else None),
         details=f"of {described}" + (f", {view}" if view else ""),
-        parameters=sum(parameters for parameters, _ in costs),
-        macs=sum(macs for _, macs in costs),
+        parameters=sum(parameters for parameters, _ in costs) if there == members else None,
+        macs=sum(macs for _, macs in costs) if there == members else None,
         judged=tuple(members),
         **common,
     )

@@ -1,6 +1,7 @@
 """What a run was made with: the command line, the commit, and the versions of what it stands on."""
 
 import functools
+import hashlib
 import importlib.metadata
 import platform
 import subprocess
@@ -57,13 +58,34 @@ def loaded_commit() -> str | None:
     return f"{commit.removesuffix('-dirty')}-dirty" if untracked else commit
 
 
+def committed_digests(commit: str, folder: str) -> set[str]:
+    """Return the SHA-256, in hex, of each file that a commit of ferlab's checkout has in a folder.
+
+    Args:
+        commit: as `loaded_commit` returns it.
+        folder: from the root of the checkout; of another one, or an absolute one, there are none.
+    """
+    try:
+        files = _git("ls-tree", "-r", "--full-tree", "--name-only", "-z", commit, f"{folder}/")
+        names = filter(None, files.split("\0"))
+        return {
+            hashlib.sha256(_read("cat-file", "blob", f"{commit}:{name}")).hexdigest()
+            for name in names
+        }
+    except (OSError, subprocess.SubprocessError):
+        return set()
+
+
 def _git(*arguments: str) -> str:
+    return _read(*arguments).decode().strip()
+
+
+def _read(*arguments: str) -> bytes:
     done = subprocess.run(
         ["git", *arguments],
         cwd=Path(__file__).parent,
         capture_output=True,
-        text=True,
         timeout=10,
         check=True,
     )
-    return done.stdout.strip()
+    return done.stdout

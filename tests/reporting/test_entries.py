@@ -112,6 +112,11 @@ def test_over_seeds_neither_order_nor_scores_decide_which_of_two_runs_counts():
         assert sorted(folders(group.entries)) == ["a", "c"]
 
 
+def test_pupils_of_different_teachers_are_no_repetition():
+    given = [entry("a", seed=0, teachers="1f"), entry("b", seed=1, teachers="2e")]
+    assert not over_seeds(given)
+
+
 def test_runs_of_other_precision_or_device_are_no_repetition():
     given = [entry("a", seed=0, computed="cpu, 32-true")]
     given += [entry("b", seed=1, computed="cuda, bf16-mixed")]

@@ -224,6 +224,8 @@ def test_an_ensemble_is_trained_by_one_command_and_judged_by_another(train, capf
     status, _, err = train("experiment=ensemble", "trainer.max_epochs=1")
     assert status == 1
     assert err.strip().endswith("sweeps data.fold; add -m, or name one value of each")
+    assert main(["tune", "experiment=ensemble"]) == 1
+    assert capfd.readouterr().err.strip().endswith("sweeps data.fold; name one value of each")
     assert not list(Path().rglob("config.yaml"))
     members = ["experiment=ensemble", "data.folds=2", "data.fold=0,1", "augment.test_time=none"]
     faces = ["data.size=280", "data.source.seed=0", "trainer.max_epochs=1"]

@@ -164,6 +164,14 @@ def test_runs_that_were_validated_on_different_images_have_no_common_validation(
     assert "test/accuracy" in metrics_in("out")
 
 
+def test_that_one_of_several_runs_was_not_validated_is_said(runs, train, evaluate):
+    alone = ["data.val_fraction=0", "scheduler=none", "callbacks.early_stopping=null"]
+    train(*named("third"), *alone)
+    assert evaluate("run=[one,third]")[0] == 0
+    assert "val/accuracy" not in metrics_in("out")
+    assert "not all of these runs have validation images" in Path("out/evaluate.log").read_text()
+
+
 def test_runs_of_several_seeds_have_a_common_validation(runs, train, evaluate):
     train(*named("third"), "seed=1", "data.source.seed=0")
     status, err = evaluate("run=[one,third]")
@@ -232,6 +240,11 @@ def test_other_data_than_the_runs_own_have_no_validation_split(runs, evaluate, t
     make_tree(tmp_path / "faces")
     assert evaluate("run=one", "data.root=faces")[0] == 0
     assert not any(name.startswith("val") for name in metrics_in("out"))
+    said = Path("out/evaluate.log").read_text()
+    assert (
+        "others than those that outputs/train/one was trained on; its own with data.root=null"
+        in said
+    )
 
 
 def change_config(runs, change):
@@ -270,6 +283,7 @@ def test_what_a_foreign_configuration_names_is_not_run(runs, evaluate):
         ("run=ohter", "did you mean 'other'?"),
         ("run=outputs", "is not a run: it holds no model"),
         ("run=[]", "run must name at least one run"),
+        ("run=[one,outputs/train/one]", "names outputs/train/one twice; name it once"),
         ("augment.test_time=tencrop", "augment.test_time must be one of none, flip, ten_crop"),
         ("run=latest runs=[nowhere]", "there is no run=latest in nowhere"),
         ("run=latest runs=outputs", "runs must be a list of folders such as [outputs]; got 'out"),

@@ -28,7 +28,8 @@ def store():
 
 def explore(store, *overrides):
     make_csv(Path("fer2013.csv"), store)
-    return main(["explore", "data.root=fer2013.csv", "hydra.run.dir=out", *overrides])
+    source = [] if "data=drawn" in overrides else ["data.root=fer2013.csv"]
+    return main(["explore", *source, "hydra.run.dir=out", *overrides])
 
 
 def test_a_page_with_its_pictures_and_numbers_is_written(store):
@@ -48,6 +49,12 @@ def test_a_page_with_its_pictures_and_numbers_is_written(store):
     assert {"config.yaml", "environment.json", "explore.log"} <= {
         path.name for path in Path("out").iterdir()
     }
+
+
+@pytest.mark.parametrize(("data", "compared"), [("fer2013", True), ("drawn", False)])
+def test_only_fer2013_lacks_what_fer2013_has(store, data, compared):
+    assert explore(store, *{"drawn": ["data=drawn", "data.size=140"]}.get(data, [])) == 0
+    assert ("FER-2013 has 28,709" in Path("out/index.html").read_text()) is compared
 
 
 def test_a_training_image_with_a_twin_in_the_test_images_alone_is_not_called_repeated():

@@ -231,6 +231,20 @@ def test_augmented_features_add_the_plans_images(extract_and_fit):
     assert (CLASSICAL / "svm-augmented-True/metrics.json").exists()
 
 
+def test_augmented_features_are_of_the_first_epochs_transforms(extract_and_fit):
+    def added(refine):
+        config = yaml.safe_load((RUN / "config.yaml").read_text())
+        config["augment"]["refine"] = refine
+        (RUN / "config.yaml").write_text(yaml.safe_dump(config))
+        shutil.rmtree(RUN / "features", ignore_errors=True)
+        out = f"hydra.run.dir=outputs/refine-{refine}"
+        overrides = [f"classifier.svm.C={1 + refine}", "features.augmented=true", out]
+        assert extract_and_fit("classifiers=[svm]", *overrides)[0] == 0
+        return np.load(RUN / "features/2/extra.npy")
+
+    assert not np.allclose(added(0.0), added(1.0))  # refined, they are flipped alone
+
+
 def test_another_row_has_features_of_its_own(extract_and_fit):
     status, _, err = extract_and_fit("classifiers=[linear_svc]", "features.layer=1")
     assert status == 0, err

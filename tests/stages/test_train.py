@@ -24,6 +24,8 @@ from ferlab.emotions import EMOTIONS
 from ferlab.files import read_json, write_text
 from ferlab.learning.classifier import EmotionClassifier
 
+LIGHTNINGS = "lightning.pytorch.callbacks"
+
 
 @pytest.fixture
 def run(finished):
@@ -293,6 +295,20 @@ def test_sgd_trains_too(train):
         ("loss._target_=torch.nn.CrossEntropyLoss ~loss.class_weights", "loss: torch.nn.CrossEn"),
         ("scheduler._target_=builtins.dict", "scheduler: builtins.dict has no build; choose one"),
         ("callbacks.early_stopping._target_=builtins.dict", "builtins.dict is no Callback"),
+        (f"+callbacks.x._target_={LIGHTNINGS}.ModelCheckpoint", "ModelCheckpoint is not needed"),
+        (
+            f"+callbacks.x._target_={LIGHTNINGS}.StochasticWeightAveraging +callbacks.x.swa_lrs=0.1",
+            "StochasticWeightAveraging adds an epoch that nothing here counts; use callbacks=ema",
+        ),
+        (
+            f"+callbacks.x._target_={LIGHTNINGS}.GradientAccumulationScheduler "
+            "+callbacks.x.scheduling={0:5}",
+            "GradientAccumulationScheduler changes what a step is",
+        ),
+        (
+            f"+callbacks.x._target_={LIGHTNINGS}.EarlyStopping +callbacks.x.monitor=train/loss",
+            "EarlyStopping cannot watch train/loss; it can watch val/accuracy, val/loss",
+        ),
         ("checkpoint=null", "checkpoint is a group, not None; set what it holds, as checkpoint.ev"),
         ("seed=4294967296", "seed must be an integer >= 0 and <= 4294967295; got 4294967296"),
         ("+callbacks.mine.pace=1", "callbacks.mine has no _target_"),
@@ -375,6 +391,13 @@ def test_nothing_is_downloaded_to_look_at_a_finished_folder(capfd, monkeypatch):
     monkeypatch.setattr("ferlab.data.sources._kaggle", lambda: pytest.fail("downloaded"))
     assert main(command) == 0
     assert "finished before" in capfd.readouterr().out
+
+
+def test_what_lightning_does_not_allow_is_one_line(train):
+    status, _, err = train(f"+callbacks.x._target_={LIGHTNINGS}.LearningRateMonitor", "logger=none")
+    assert status == 1
+    assert err.startswith("ferlab: Cannot use `LearningRateMonitor` callback with `Trainer`")
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

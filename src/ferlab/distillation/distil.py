@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ferlab.distillation.teachers import find_teachers
 from ferlab.emotions import EMOTIONS
 from ferlab.learning.tensors import read_tensors, write_tensors
 from ferlab.learning.trainer import make_trainer
+from ferlab.running.named import check_named_once
 from ferlab.runs import RunFolder
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,7 @@ class Teachers:
     def __init__(self, values: Mapping[str, Any], folder: RunFolder) -> None:
         named = _parse(values.get("distillation"))
         self._members = [member for name in named for member in find_teachers(name, values)]
+        check_named_once("distillation.teachers", [Path(one.name) for one in self._members])
         self._trainer = values["trainer"]
         self._folder = folder
         self._rows: NDArray[np.int64] | None = None

@@ -5,7 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback, EarlyStopping, WeightAveraging
+from lightning.pytorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    GradientAccumulationScheduler,
+    ModelCheckpoint,
+    StochasticWeightAveraging,
+    WeightAveraging,
+)
 from omegaconf import DictConfig
 from torch import nn
 
@@ -131,8 +138,9 @@ def make_configured_trainer(
                 f"callbacks.{name}: {config.callbacks[name]._target_} is no Callback of Lightning; "
                 f"take it out with '~callbacks.{name}'"
             )
-        watches = isinstance(callback, EarlyStopping) and callback.monitor in MONITORS
-        if watches and not validates(config):
+        if remedy := _instead_of(callback):
+            raise FerlabError(f"callbacks.{name}: {type(callback).__name__} {remedy}")
+        if isinstance(callback, EarlyStopping) and not validates(config):
             raise FerlabError(
                 f"callbacks.{name} watches the validation, and data.val_fraction=0 leaves none; "
                 f"add callbacks.{name}=null and settle trainer.max_epochs beforehand"
@@ -153,6 +161,20 @@ def make_configured_trainer(
         progress_bar=config.trainer.progress_bar,
         callbacks=[*first, *ordered, *last],
     )
+
+
+def _instead_of(callback: Callback) -> str:
+    """Return why a callback of Lightning's does not work here, and what does; empty if it does."""
+    match callback:
+        case ModelCheckpoint():
+            return "is not needed: the best weights are kept and checkpoints are written without it"
+        case StochasticWeightAveraging():
+            return "adds an epoch that nothing here counts; use callbacks=ema"
+        case GradientAccumulationScheduler():
+            return "changes what a step is, by which the learning rate falls; use a data.batch_size"
+        case EarlyStopping() if callback.monitor not in MONITORS:
+            return f"cannot watch {callback.monitor}; it can watch {', '.join(MONITORS)}"
+    return ""
 
 
 def make_augmentation(augment: Mapping[str, Any]) -> TargetedAugmentation:

@@ -19,7 +19,7 @@ from ferlab.instantiate import plain
 from ferlab.networks.files import load_network
 from ferlab.reporting import results
 from ferlab.reporting.predictions import Predictions, write_predictions
-from ferlab.running.recorded import data_title, recorded_data
+from ferlab.running.recorded import data_title, is_of_run, recorded_data
 from ferlab.runs import RunFolder
 
 log = logging.getLogger(__name__)
@@ -63,8 +63,7 @@ class Fits:
         self._name = network.spec.name
         self._fitted_on = ("train", EXTRA) if augmented else ("train",)
         # Of other data than the run's nobody knows which images it was trained on.
-        known = run.recorded_environment().get("data") == self.data.store.digest
-        validated = known and len(self.data.rows("val"))
+        validated = is_of_run(self.data, run) and len(self.data.rows("val"))
         self._judged_on = ("val", "test") if validated else ("test",)
         folder = run.path / "features" / str(extractor.layer)
         self._features = {

@@ -1,6 +1,7 @@
 """The finished runs that a stage's configuration names."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -24,7 +25,17 @@ def named_runs(config: DictConfig) -> list[RunFolder]:
     if not named:
         raise FerlabError("run must name at least one run; got []")
     searched = searched_folders(values["runs"])
-    return [run for name in named for run in find_runs(str(name), searched)]
+    runs = [run for name in named for run in find_runs(str(name), searched)]
+    check_named_once("run", [run.path for run in runs])
+    return runs
+
+
+def check_named_once(key: str, folders: Sequence[Path]) -> None:
+    """Raise FerlabError where a folder comes twice: it would count twice in every mean."""
+    resolved = [folder.resolve() for folder in folders]
+    for folder in folders:
+        if resolved.count(folder.resolve()) > 1:
+            raise FerlabError(f"{key} names {folder} twice; name it once")
 
 
 def searched_folders(runs: object) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from ferlab.augment.targeted import TargetedAugmentation
 from ferlab.checks import FerlabError, check_boolean
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.data.sources import fer2013, find_local
@@ -29,7 +30,7 @@ def recorded_data(
         config: the stage's, with `data.root`, `data.cache`, `data.eval_batch_size` and `trust`.
         recorded: the run's; None where it has none, as shipped weights.
         place: the file of it, for messages.
-        augmented: whether the data have the run's augmentation too.
+        augmented: whether the data have the augmentation of the run's first epoch too.
 
     Raises:
         FerlabError: `recorded` is not the configuration of a run, or names what ferlab does not
@@ -47,13 +48,18 @@ def recorded_data(
             source["cache"] = here.cache  # not the recorded one: nothing is written where it says
         return FaceDataModule(
             elsewhere if here.root is not None else instantiate(source, "data.source"),
-            augmentation=make_augmentation(recorded["augment"]) if augmented else None,
+            augmentation=_of_first_epoch(recorded) if augmented else None,
             eval_batch_size=here.eval_batch_size,
             **split_arguments(recorded),
             seed=recorded["seed"],
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FerlabError(f"{place} is not the configuration of a run ({error})") from error
+
+
+def _of_first_epoch(recorded: Mapping[str, Any]) -> TargetedAugmentation:
+    n_epochs = recorded["trainer"]["max_epochs"] or -1
+    return make_augmentation(recorded["augment"]).of_epoch(0, n_epochs)
 
 
 def is_finished(
@@ -122,6 +128,17 @@ def _data_at_hand(config: DictConfig, runs: Sequence[RunFolder]) -> Iterator[Fac
         named = (recorded or {}).get("data") or {} if own else config.data
         if "root" not in named or find_local(named["root"]) is not None:
             yield recorded_data(config, recorded, run.config)
+
+
+def is_of_run(data: FaceDataModule, run: RunFolder) -> bool:
+    """Return whether these are known to be the data that the run was trained on; say if not."""
+    trained_on = run.recorded_environment().get("data")
+    if trained_on not in (None, data.store.digest):
+        log.info(
+            "data: others than those that %s was trained on; its own with data.root=null",
+            os.path.relpath(run.path),
+        )
+    return bool(trained_on == data.store.digest)
 
 
 def data_title(config: DictConfig, recorded: Mapping[str, Any] | None) -> str:

@@ -1,11 +1,13 @@
 """What can be shipped: a training that a commit and a command make again."""
 
+import os
 import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from ferlab.checks import FerlabError
+from ferlab.environment import committed_digests
 from ferlab.keys import settles_result
 from ferlab.running.recorded import recorded_value
 from ferlab.runs import RunFolder
@@ -43,11 +45,12 @@ def check_shippable(run: RunFolder) -> None:
             f"{run.path} was trained with {', '.join(local)}, which no commit holds; "
             "name their values on the command line and train it again"
         )
+    digests = set(str(origin.get("teachers", "")).split(", "))
     for teacher in recorded_value(run.recorded_config(), "distillation", "teachers") or ():
-        if not str(teacher).startswith("weights/"):
+        if not digests & committed_digests(commits[0], os.path.normpath(teacher)):
             raise FerlabError(
-                f"{run.path} learned from {teacher}, which no commit holds; ship that first, "
-                "then train again with weights/ as its teacher"
+                f"{run.path} learned from {teacher}, which commit {commits[0]} does not hold; ship "
+                "that first, commit it, then train again with weights/ as its teacher"
             )
 
 

@@ -23,6 +23,7 @@ from ferlab.running.predict import predict
 from ferlab.running.recorded import (
     data_title,
     is_finished,
+    is_of_run,
     join_digests,
     recorded_data,
     recorded_value,
@@ -65,6 +66,8 @@ def evaluate(config: DictConfig, folder: RunFolder) -> None:
             predictions["val"] = average([one.predictions["val"] for one in members])
         except ValueError:
             log.info("val is left out: these runs were validated on different images")
+    elif any("val" in one.predictions for one in members):
+        log.info("val is left out: not all of these runs have validation images")
 
     metrics = results.measure(predictions)
     folder.open(
@@ -119,7 +122,7 @@ def _predict(config: DictConfig, trainer: L.Trainer, run: RunFolder) -> _Member:
     if not len(data.rows("test")):
         raise FerlabError("there are no test images; name other data with data.root=")
     classifier = EmotionClassifier(network, test_time=test_time)
-    known = recorded and run.recorded_environment().get("data") == digest
+    known = recorded and is_of_run(data, run)
     splits = ["test", "val"] if known and len(data.rows("val")) else ["test"]
     predictions = {split: predict(trainer, classifier, data, split) for split in splits}
     return _Member(network.spec.name, data_title(config, recorded), digest, predictions)

@@ -49,7 +49,7 @@ def explore(config: DictConfig, folder: RunFolder) -> None:
         page.write_page(
             index,
             f"{config.data.title}: {len(data.store):,} images",
-            _distribution(data, folder.path),
+            _distribution(data, folder.path, config.data.title),
             _split(data, folder.path),
             _faces(data, folder.path, n_faces, random),
             _augmentation(data, folder.path, config.seed, random),
@@ -63,11 +63,12 @@ def explore(config: DictConfig, folder: RunFolder) -> None:
     log.info("page: %s", os.path.relpath(index))
 
 
-def _distribution(data: FaceDataModule, folder: Path) -> str:
+def _distribution(data: FaceDataModule, folder: Path, title: str) -> str:
     store = data.store
     counts = {split: store.class_counts(rows) for split in SPLITS if len(rows := store.rows(split))}
     figure = exploration.draw_distribution(counts, "Classes, in all and by split")
     figures.save(figure, folder / "distribution.png")
+    gaps = describe_gaps(store) if title == "FER-2013" else ()
     return page.section(
         "Class distribution",
         page.figure(
@@ -75,7 +76,7 @@ def _distribution(data: FaceDataModule, folder: Path) -> str:
             "Left: images per class, all splits together. Right: each class's share of a split.",
         ),
         _table_of(counts),
-        *(page.paragraph(line, soft=True) for line in describe_gaps(store)),
+        *(page.paragraph(line, soft=True) for line in gaps),
     )
 
 
