@@ -297,7 +297,8 @@ def test_sgd_trains_too(train):
         ("callbacks.early_stopping._target_=builtins.dict", "builtins.dict is no Callback"),
         (f"+callbacks.x._target_={LIGHTNINGS}.ModelCheckpoint", "ModelCheckpoint is not needed"),
         (
-            f"+callbacks.x._target_={LIGHTNINGS}.StochasticWeightAveraging +callbacks.x.swa_lrs=0.1",
+            f"+callbacks.x._target_={LIGHTNINGS}.StochasticWeightAveraging "
+            "+callbacks.x.swa_lrs=0.1",
             "StochasticWeightAveraging adds an epoch that nothing here counts; use callbacks=ema",
         ),
         (
