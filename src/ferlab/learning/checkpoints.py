@@ -10,6 +10,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
@@ -64,7 +65,8 @@ class Checkpoints(Callback):
         """Train, from the newest checkpoint that is whole where there is any.
 
         Raises:
-            FerlabError: there are checkpoints, and none of them can be gone on from.
+            FerlabError: there are checkpoints, and none of them can be gone on from; or Lightning
+                refuses a callback.
             Interrupted: a signal came.
         """
         newest = self._newest()
@@ -74,6 +76,8 @@ class Checkpoints(Callback):
             raise
         except SIGTERMException:  # it came while Lightning alone was listening
             raise Interrupted("stopped by SIGTERM as it began") from None
+        except MisconfigurationException as error:  # as by a callback of a person's own
+            raise FerlabError(str(error)) from error
         except Exception as error:  # what is no checkpoint of this training fails anywhere
             of_device = is_out_of_memory(error) or isinstance(error, torch.AcceleratorError)
             if newest is None or not self._restoring or of_device:

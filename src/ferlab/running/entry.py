@@ -22,7 +22,6 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -44,13 +43,7 @@ from ferlab.running.known import check_known, unknown_key
 from ferlab.running.sweep import REMEDY, CheckFinished, conclude, plan
 from ferlab.runs import RunFolder
 
-MISTAKES = (
-    FerlabError,
-    HydraException,
-    MisconfigurationException,  # Lightning's
-    OmegaConfBaseException,
-    OSError,
-)
+MISTAKES = (FerlabError, HydraException, OmegaConfBaseException, OSError)
 """What is told in one line, without a traceback."""
 
 Task = Callable[[DictConfig, RunFolder], Any]
