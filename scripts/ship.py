@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ferlab.checks import FerlabError
+from ferlab.checks import FerlabError, counted
 from ferlab.cli import main as ferlab
 from ferlab.distillation.labels import LABELS
 from ferlab.files import read_json, write_json, write_text
@@ -115,7 +115,7 @@ Trained on {images} alone by
     git checkout {origin["commit"]}
     {training_command(origin)}
 
-in {trained["epochs"]} epochs, of which {kept} is kept;
+in {counted(trained["epochs"], "epoch")}, of which {kept} is kept;
 {origin["device"]}, {origin["precision"]}, torch {origin["packages"]["torch"]}.
 """
 

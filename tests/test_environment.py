@@ -66,6 +66,7 @@ def test_the_digests_of_a_commit_are_of_the_files_that_it_holds(checkout):
     (checkout / "src/ferlab/new").write_text("not committed")
     assert committed_digests(head_of(checkout), "src/ferlab") == {sha256(b"").hexdigest()}
     assert committed_digests(head_of(checkout), "weights/mine") == set()
+    assert committed_digests(head_of(checkout), str(checkout / "src/ferlab")) == set()
     assert committed_digests("a" * 40, "src/ferlab") == set()
 
 

@@ -63,8 +63,10 @@ def committed_digests(commit: str, folder: str) -> set[str]:
 
     Args:
         commit: as `loaded_commit` returns it.
-        folder: from the root of the checkout; of another one, or an absolute one, there are none.
+        folder: from the root of the checkout; an absolute one is in none.
     """
+    if Path(folder).is_absolute():
+        return set()
     try:
         files = _git("ls-tree", "-r", "--full-tree", "--name-only", "-z", commit, f"{folder}/")
         names = filter(None, files.split("\0"))

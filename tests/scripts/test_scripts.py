@@ -225,5 +225,5 @@ def test_what_learned_from_a_network_that_no_commit_holds_is_not_shipped(trained
     write_json(environment, {**read_json(environment), "commit": "a" * 40})
     done = ship("outputs/pupil", "tiny")
     assert done.returncode == 1
-    assert f"learned from outputs/tiny, which commit {'a' * 40} does not hold" in done.stderr
+    assert f"learned from outputs/tiny, which commit {'a' * 40} does not hold so" in done.stderr
     assert not Path("weights").exists()

@@ -306,6 +306,8 @@ def test_sgd_trains_too(train):
             "+callbacks.x.scheduling={0:5}",
             "GradientAccumulationScheduler changes what a step is",
         ),
+        (f"+callbacks.x._target_={LIGHTNINGS}.BatchSizeFinder", "use a data.batch_size"),
+        (f"+callbacks.x._target_={LIGHTNINGS}.LearningRateFinder", "use `ferlab tune`"),
         (
             f"+callbacks.x._target_={LIGHTNINGS}.EarlyStopping +callbacks.x.monitor=train/loss",
             "EarlyStopping cannot watch train/loss; it can watch val/accuracy, val/loss",

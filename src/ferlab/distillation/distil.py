@@ -1,8 +1,7 @@
 """Training labels softened by what a configuration names as teachers."""
 
 import logging
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,10 @@ from torch import Tensor
 from ferlab.checks import FerlabError, check_keys, check_number, counted
 from ferlab.data.datamodule import FaceDataModule
 from ferlab.distillation.soften import choose_teachers, mean_of_chosen, soften
-from ferlab.distillation.teachers import find_teachers
+from ferlab.distillation.teachers import Teacher, find_teachers
 from ferlab.emotions import EMOTIONS
 from ferlab.learning.tensors import read_tensors, write_tensors
 from ferlab.learning.trainer import make_trainer
-from ferlab.running.named import check_named_once
 from ferlab.runs import RunFolder
 
 log = logging.getLogger(__name__)
@@ -38,7 +36,7 @@ class Teachers:
     def __init__(self, values: Mapping[str, Any], folder: RunFolder) -> None:
         named = _parse(values.get("distillation"))
         self._members = [member for name in named for member in find_teachers(name, values)]
-        check_named_once("distillation.teachers", [Path(one.name) for one in self._members])
+        _check_all_differ(self._members)
         self._trainer = values["trainer"]
         self._folder = folder
         self._rows: NDArray[np.int64] | None = None
@@ -138,6 +136,16 @@ def check_same_teachers(values: Mapping[str, Any], folder: RunFolder) -> None:
     except (FerlabError, OSError):
         return
     folder.check_fixed(teachers.fixed)
+
+
+def _check_all_differ(members: Sequence[Teacher]) -> None:
+    """Raise FerlabError where one is there twice: it would count twice in the mean."""
+    first: dict[str, Teacher] = {}
+    for member in members:
+        if (other := first.setdefault(member.digest, member)) is not member:
+            raise FerlabError(
+                f"distillation.teachers: {member.name} is the same as {other.name}; name it once"
+            )
 
 
 def _parse(distillation: object) -> list[str]:

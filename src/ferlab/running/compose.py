@@ -6,9 +6,11 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import (
+    BatchSizeFinder,
     Callback,
     EarlyStopping,
     GradientAccumulationScheduler,
+    LearningRateFinder,
     ModelCheckpoint,
     StochasticWeightAveraging,
     WeightAveraging,
@@ -172,6 +174,10 @@ def _instead_of(callback: Callback) -> str:
             return "adds an epoch that nothing here counts; use callbacks=ema"
         case GradientAccumulationScheduler():
             return "changes what a step is, by which the learning rate falls; use a data.batch_size"
+        case BatchSizeFinder():
+            return "takes another batch size than the configuration holds; use a data.batch_size"
+        case LearningRateFinder():
+            return "takes a learning rate that no configuration holds; use `ferlab tune`"
         case EarlyStopping() if callback.monitor not in MONITORS:
             return f"cannot watch {callback.monitor}; it can watch {', '.join(MONITORS)}"
     return ""

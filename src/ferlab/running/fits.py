@@ -63,7 +63,7 @@ class Fits:
         self._name = network.spec.name
         self._fitted_on = ("train", EXTRA) if augmented else ("train",)
         # Of other data than the run's nobody knows which images it was trained on.
-        validated = is_of_run(self.data, run) and len(self.data.rows("val"))
+        validated = is_of_run(config, self.data, run) and len(self.data.rows("val"))
         self._judged_on = ("val", "test") if validated else ("test",)
         folder = run.path / "features" / str(extractor.layer)
         self._features = {

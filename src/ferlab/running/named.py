@@ -1,7 +1,6 @@
 """The finished runs that a stage's configuration names."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -26,16 +25,11 @@ def named_runs(config: DictConfig) -> list[RunFolder]:
         raise FerlabError("run must name at least one run; got []")
     searched = searched_folders(values["runs"])
     runs = [run for name in named for run in find_runs(str(name), searched)]
-    check_named_once("run", [run.path for run in runs])
+    resolved = [run.path.resolve() for run in runs]
+    for run, place in zip(runs, resolved, strict=True):
+        if resolved.count(place) > 1:  # it would count twice in a mean
+            raise FerlabError(f"run names {run.path} twice; name it once")
     return runs
-
-
-def check_named_once(key: str, folders: Sequence[Path]) -> None:
-    """Raise FerlabError where a folder comes twice: it would count twice in every mean."""
-    resolved = [folder.resolve() for folder in folders]
-    for folder in folders:
-        if resolved.count(folder.resolve()) > 1:
-            raise FerlabError(f"{key} names {folder} twice; name it once")
 
 
 def searched_folders(runs: object) -> list[str]:

@@ -130,13 +130,15 @@ def _data_at_hand(config: DictConfig, runs: Sequence[RunFolder]) -> Iterator[Fac
             yield recorded_data(config, recorded, run.config)
 
 
-def is_of_run(data: FaceDataModule, run: RunFolder) -> bool:
+def is_of_run(config: DictConfig, data: FaceDataModule, run: RunFolder) -> bool:
     """Return whether these are known to be the data that the run was trained on; say if not."""
     trained_on = run.recorded_environment().get("data")
     if trained_on not in (None, data.store.digest):
+        changed = config.data.root is None
         log.info(
-            "data: others than those that %s was trained on; its own with data.root=null",
+            "data: others than those that %s was trained on; %s",
             os.path.relpath(run.path),
+            "they have changed since" if changed else "its own with data.root=null",
         )
     return bool(trained_on == data.store.digest)
 

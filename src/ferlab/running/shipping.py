@@ -49,8 +49,8 @@ def check_shippable(run: RunFolder) -> None:
     for teacher in recorded_value(run.recorded_config(), "distillation", "teachers") or ():
         if not digests & committed_digests(commits[0], os.path.normpath(teacher)):
             raise FerlabError(
-                f"{run.path} learned from {teacher}, which commit {commits[0]} does not hold; ship "
-                "that first, commit it, then train again with weights/ as its teacher"
+                f"{run.path} learned from {teacher}, which commit {commits[0]} does not hold so; "
+                "ship that first, commit it, then train again with weights/… as its teacher"
             )
 
 

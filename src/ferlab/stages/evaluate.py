@@ -122,7 +122,7 @@ def _predict(config: DictConfig, trainer: L.Trainer, run: RunFolder) -> _Member:
     if not len(data.rows("test")):
         raise FerlabError("there are no test images; name other data with data.root=")
     classifier = EmotionClassifier(network, test_time=test_time)
-    known = recorded and is_of_run(data, run)
+    known = recorded and is_of_run(config, data, run)
     splits = ["test", "val"] if known and len(data.rows("val")) else ["test"]
     predictions = {split: predict(trainer, classifier, data, split) for split in splits}
     return _Member(network.spec.name, data_title(config, recorded), digest, predictions)
