@@ -17,7 +17,7 @@ from conftest import TINY
 from safetensors.torch import load_file
 
 from ferlab.cli import main
-from ferlab.files import read_json, write_json
+from ferlab.files import read_json, read_yaml, write_json
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 SMALL = ["data=drawn", "data.size=700", "augment=standard", "model=A", "data.batch_size=16"]
@@ -124,6 +124,8 @@ def test_shipped_weights_are_judged_as_they_lie_there_and_say_where_they_come_fr
     ]
     weights = load_file(shipped / "model.safetensors")
     assert weights["output.weight"].dtype == torch.float16
+    images = read_yaml(Path("outputs/tiny/model/model.yaml"))["trained_on"]
+    assert read_yaml(shipped / "model.yaml")["trained_on"] == images
     metrics = read_json(shipped / "metrics.json")
     assert metrics["val/accuracy"] == pytest.approx(
         read_json(Path("outputs/tiny/metrics.json"))["val/accuracy"], abs=0.1
