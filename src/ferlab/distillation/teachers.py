@@ -120,10 +120,10 @@ class _NetworkTeacher:
             )
         here = data.store.digest_of("training")
         if self._validates and self._trained_on not in (None, here):
-            raise FerlabError(
-                f"distillation.teachers: {self.name} was trained on other images, of which it may "
-                "have seen those that validate here; name others, use distillation.teachers=[], or "
-                "complete the data"
+            log.warning(
+                "%s was trained on other images than these: where they are in part the same, it "
+                "may flatter this validation",
+                self.name,
             )
 
     def predict(self, trainer: L.Trainer, data: FaceDataModule) -> Tensor:
